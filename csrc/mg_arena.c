@@ -1,0 +1,195 @@
+/* Growth and release of the columns; see mg_arena.h for the invariants. */
+#include "mg_arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef MG_TESTING
+static long allocations_left;
+
+void mg_testing_fail_allocation(long nth) { allocations_left = nth; }
+#endif
+
+void *mg_realloc(void *block, size_t size) {
+#ifdef MG_TESTING
+    if (allocations_left > 0 && --allocations_left == 0) return NULL;
+#endif
+    return realloc(block, size);
+}
+
+void mg_free(void *block) { free(block); }
+
+void mg_arena_init(mg_arena *arena) {
+    memset(arena, 0, sizeof *arena);
+    arena->free = MG_NO_NODE;
+    arena->dying = MG_NO_NODE;
+}
+
+void mg_arena_destroy(mg_arena *arena) {
+    for (mg_node node = 0; node < arena->top; node++) {
+        mg_meta *meta = &arena->meta[node];
+        if (meta->refs > 0 && (meta->flags & MG_HAS_EXTRA)) mg_free(arena->aux[node].extra);
+    }
+    mg_free(arena->data);
+    mg_free(arena->grad);
+    mg_free(arena->operands);
+    mg_free(arena->meta);
+    mg_free(arena->aux);
+    mg_free(arena->handle);
+    mg_free(arena->mark);
+    mg_arena_init(arena);
+}
+
+size_t mg_arena_node_bytes(void) {
+    mg_arena *columns = NULL;
+    return sizeof *columns->data + sizeof *columns->grad + sizeof *columns->operands +
+           sizeof *columns->meta + sizeof *columns->aux + sizeof *columns->handle +
+           sizeof *columns->mark;
+}
+
+static mg_node grown_capacity(mg_node cap) {
+#ifdef MG_TESTING
+    return cap + 1;
+#else
+    const mg_node smallest = 1024, largest = MG_NO_NODE - 1;
+    if (cap < smallest) return smallest;
+    return cap > largest / 2 ? largest : cap * 2;
+#endif
+}
+
+mg_status mg_arena_grow(mg_arena *arena) {
+    mg_node cap = grown_capacity(arena->cap);
+    if (cap == arena->cap) return MG_NO_MEMORY;
+    /* A column that has grown before a later one fails stays longer than cap: harmless. */
+#define GROW(column)                                                                               \
+    do {                                                                                           \
+        void *moved = mg_realloc(arena->column, (size_t)cap * sizeof *arena->column);              \
+        if (!moved) return MG_NO_MEMORY;                                                           \
+        arena->column = moved;                                                                     \
+    } while (0)
+    GROW(data);
+    GROW(grad);
+    GROW(operands);
+    GROW(meta);
+    GROW(aux);
+    GROW(handle);
+    GROW(mark);
+#undef GROW
+    arena->cap = cap;
+    return MG_OK;
+}
+
+mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values) {
+    mg_extra *extra = mg_realloc(
+        NULL, sizeof *extra + n_values * sizeof(double) + n_operands * sizeof(mg_node));
+    if (extra) {
+        extra->n_operands = n_operands;
+        extra->n_values = n_values;
+    }
+    return extra;
+}
+
+void mg_arena_acquire_handle(mg_arena *arena, mg_node node) {
+    arena->handle_acquire(arena->handle[node]);
+}
+
+mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra, double value) {
+    mg_node node = mg_arena_take(arena);
+    if (node == MG_NO_NODE) return node;
+    int nary = extra->n_operands > 0 || a == MG_NO_NODE;
+    arena->data[node] = value;
+    arena->grad[node] = 0.0;
+    arena->operands[node] = (mg_operands){a, MG_NO_NODE};
+    arena->meta[node] = (mg_meta){0, (uint8_t)op, nary ? MG_NARY : 1, MG_HAS_EXTRA, 0};
+    arena->aux[node].extra = extra;
+    arena->handle[node] = NULL;
+    const mg_node *operands;
+    uint32_t n_operands = mg_node_operands(arena, node, &operands);
+    for (uint32_t i = 0; i < n_operands; i++) mg_arena_use(arena, operands[i]);
+    return node;
+}
+
+/* One reference fewer; a node that loses its last one joins the dying. */
+static inline void drop_reference(mg_arena *arena, mg_node node) {
+    if (--arena->meta[node].refs == 0) {
+        arena->meta[node].refs = arena->dying;
+        arena->dying = node;
+    }
+}
+
+/* Free the dying one by one. A hook may release further nodes: they join the list and the loop
+ * that is already running takes them, so that no chain recurses. */
+static void free_dying(mg_arena *arena) {
+    if (arena->releasing) return;
+    arena->releasing = 1;
+    while (arena->dying != MG_NO_NODE) {
+        mg_node node = arena->dying;
+        mg_meta meta = arena->meta[node];
+        mg_operands pair = arena->operands[node];
+        mg_extra *extra = meta.flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
+        const mg_node *operands = &pair.a;
+        uint32_t n_operands = meta.arity;
+        if (meta.arity == MG_NARY) {
+            operands = mg_extra_operands(extra);
+            n_operands = extra->n_operands;
+        }
+
+        arena->dying = meta.refs;
+        arena->meta[node].refs = 0;
+        arena->operands[node].a = arena->free;
+        arena->free = node;
+        arena->n_live--;
+
+        for (uint32_t i = 0; i < n_operands; i++) {
+            mg_node operand = operands[i];
+            int pinned = arena->meta[operand].flags & MG_PINNED;
+            void *handle = arena->handle[operand];
+            drop_reference(arena, operand);
+            if (pinned) arena->handle_drop(handle);
+        }
+        if (extra) mg_free(extra);
+    }
+    arena->releasing = 0;
+}
+
+void mg_arena_release_last(mg_arena *arena, mg_node node) {
+    drop_reference(arena, node);
+    free_dying(arena);
+}
+
+void mg_arena_exchange(mg_arena *arena, mg_node one, mg_node other) {
+    const uint8_t content_flags = MG_HAS_EXTRA | MG_FLOAT_POWER | MG_BOOL_POWER;
+    const double data = arena->data[one], grad = arena->grad[one];
+    const mg_operands operands = arena->operands[one];
+    const mg_aux aux = arena->aux[one];
+    mg_meta *const meta = &arena->meta[one], *const other_meta = &arena->meta[other];
+    const mg_meta kept = *meta;
+
+    arena->data[one] = arena->data[other];
+    arena->grad[one] = arena->grad[other];
+    arena->operands[one] = arena->operands[other];
+    arena->aux[one] = arena->aux[other];
+    meta->op = other_meta->op;
+    meta->arity = other_meta->arity;
+    meta->flags = (meta->flags & ~content_flags) | (other_meta->flags & content_flags);
+
+    arena->data[other] = data;
+    arena->grad[other] = grad;
+    arena->operands[other] = operands;
+    arena->aux[other] = aux;
+    other_meta->op = kept.op;
+    other_meta->arity = kept.arity;
+    other_meta->flags = (other_meta->flags & ~content_flags) | (kept.flags & content_flags);
+}
+
+void mg_arena_discard(mg_arena *arena, mg_node node) {
+    arena->meta[node].refs = 1;
+    mg_arena_release(arena, node);
+}
+
+void mg_arena_next_epoch(mg_arena *arena) {
+    if (++arena->epoch == 0) {
+        memset(arena->mark, 0, arena->top * sizeof *arena->mark);
+        arena->epoch = 1;
+    }
+}

@@ -1,0 +1,109 @@
+/* Operations: the enum, the facts about each, and the arithmetic, all expanded from ops.def.
+ *
+ * Everything here gives the bits that Python's float and math modules give: the C library's
+ * functions are called at run time, products and sums are never fused (-ffp-contract=off), and
+ * errors are reported where Python would raise.
+ */
+#ifndef MG_OPS_H
+#define MG_OPS_H
+
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+
+#ifdef FLT_EVAL_METHOD
+_Static_assert(FLT_EVAL_METHOD == 0, "doubles must be evaluated as doubles (use SSE2 on x86)");
+#endif
+
+typedef enum {
+    MG_OK = 0,
+    MG_NO_MEMORY,     /* the arena or a scratch buffer could not grow */
+    MG_ZERO_DIVISION, /* 0 ** negative, or a division by 0 in a derivative */
+    MG_OVERFLOW,      /* finite operands, infinite exp or ** */
+    MG_DOMAIN,        /* no real value here: log(-1), (-8) ** 0.5, sin(inf) */
+    MG_CALLBACK,      /* a caller's hook failed and has kept the reason */
+} mg_status;
+
+/* Two kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
+ * number of operands and carries its derivatives as numbers (or none at all). */
+typedef enum {
+    MG_LEAF,
+    MG_LOCAL,
+#define OP(ID, ...) MG_##ID,
+#include "ops.def"
+#undef OP
+    MG_N_OPS
+} mg_op;
+
+_Static_assert(MG_N_OPS <= 256, "an operation code is stored in one byte");
+
+typedef struct {
+    const char *name;   /* Python method */
+    const char *label;  /* what _op reads */
+    const char *domain; /* accepted operands, empty if all are */
+    const char *doc;
+    uint8_t arity;
+    uint8_t n_immediates;
+} mg_op_info;
+
+/* Indexed by mg_op. */
+extern const mg_op_info mg_ops[MG_N_OPS];
+
+/* Python's float power. Sets *st to MG_ZERO_DIVISION, MG_OVERFLOW or, where Python would turn
+ * complex, MG_DOMAIN. */
+double mg_pow(double base, double exponent, mg_status *st);
+
+/* d(a ** b)/db = y * log(a); 0 at a == 0 and NaN below it. */
+double mg_pow_log(double a, double y, mg_status *st);
+
+/* Python's math functions: MG_OVERFLOW or MG_DOMAIN where math raises. */
+double mg_exp(double a, mg_status *st);
+double mg_expm1(double a, mg_status *st);
+double mg_log(double a, mg_status *st);
+double mg_sqrt(double a, mg_status *st);
+double mg_sin(double a, mg_status *st);
+double mg_cos(double a, mg_status *st);
+double mg_tanh(double a, mg_status *st);
+
+/* Compositions of the above, in the reference's order of operations. */
+double mg_sigmoid(double a, mg_status *st);
+double mg_silu_slope(double a, mg_status *st);
+double mg_softplus(double a, mg_status *st);
+double mg_normal_cdf(double a);
+double mg_normal_pdf(double a, mg_status *st);
+
+/* Python's float division: MG_ZERO_DIVISION when b is 0. */
+static inline double mg_div(double a, double b, mg_status *st) {
+    if (b == 0.0) {
+        *st = MG_ZERO_DIVISION;
+        return 0.0;
+    }
+    return a / b;
+}
+
+/* The value of one operation. `op` must be a row of the table. On failure *st is set and the
+ * result means nothing. With a constant `op` the switch folds away. */
+static inline double mg_op_value(mg_op op, double a, double b, double k, double h,
+                                 mg_status *st) {
+    (void)b, (void)k, (void)h, (void)st;
+    switch (op) {
+    case MG_LEAF:
+    case MG_LOCAL:
+    case MG_N_OPS:
+        break;
+#define OP(ID, name, label, arity, n_immediates, value, ...)                                       \
+    case MG_##ID:                                                                                  \
+        return value;
+#include "ops.def"
+#undef OP
+    }
+    return a;
+}
+
+/* The two adjoints of one operation: what the gradients of its operands grow by. */
+double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double y, double g,
+                       mg_status *st);
+double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double y, double g,
+                       mg_status *st);
+
+#endif
