@@ -1,0 +1,31 @@
+# The one place that turns a C status into a Python exception.
+
+
+cdef str operation_name(mg_op op):
+    return mg_ops[<int>op].name.decode()
+
+
+cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
+    """Raise the exception that ``st`` stands for.
+
+    ``a`` is the operand, ``b`` the second operand or the exponent. Always raises; the return
+    value only lets callers write ``return raise_status(...)``.
+    """
+    power = op == MG_POW or op == MG_POW_CONST
+    if st == MG_NO_MEMORY:
+        raise MemoryError(
+            f"no memory for another node: {arena.n_live} nodes are alive"
+            f" in {arena.cap * mg_arena_node_bytes()} bytes"
+        )
+    if power:
+        found = f"{a!r} ** {b!r}"
+    else:
+        found = f"{operation_name(op)} of {a!r}"
+    if st == MG_ZERO_DIVISION:
+        if power:
+            raise ZeroDivisionError(f"0.0 cannot be raised to a negative power: {found}")
+        raise ZeroDivisionError(f"division by zero in the derivative: {found}")
+    if st == MG_OVERFLOW:
+        raise OverflowError(f"{found}: the result is too large for a float")
+    wanted = mg_ops[<int>op].domain.decode()
+    raise ValueError(f"{found} has no real value: found {a!r}, wanted {wanted}")

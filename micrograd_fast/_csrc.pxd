@@ -1,0 +1,131 @@
+# What the crossing uses of csrc, and the handful of Python C functions that it calls with
+# explicit reference counts.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+
+cdef extern from "mg_ops.h":
+    ctypedef enum mg_status:
+        MG_OK
+        MG_NO_MEMORY
+        MG_ZERO_DIVISION
+        MG_OVERFLOW
+        MG_DOMAIN
+        MG_CALLBACK
+
+    ctypedef enum mg_op:
+        MG_LEAF
+        MG_LOCAL
+        MG_ADD
+        MG_MUL
+        MG_POW_CONST
+        MG_POW
+        MG_ABS
+        MG_LEAKY_RELU
+        MG_ELU
+        MG_CLIP
+        MG_N_OPS
+
+    ctypedef struct mg_op_info:
+        const char *name
+        const char *label
+        const char *domain
+        const char *doc
+        uint8_t arity
+        uint8_t n_immediates
+
+    const mg_op_info mg_ops[]
+
+    double mg_pow(double base, double exponent, mg_status *st)
+    double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)
+
+
+cdef extern from "mg_arena.h":
+    ctypedef uint32_t mg_node
+    const mg_node MG_NO_NODE
+    const uint8_t MG_NARY
+    enum:
+        MG_PINNED
+        MG_CUSTOM
+        MG_HAS_EXTRA
+        MG_FLOAT_POWER
+        MG_BOOL_POWER
+
+    ctypedef struct mg_operands:
+        mg_node a
+        mg_node b
+
+    ctypedef struct mg_meta:
+        uint32_t refs
+        uint8_t op
+        uint8_t arity
+        uint8_t flags
+
+    ctypedef struct mg_extra:
+        uint32_t n_operands
+        uint32_t n_values
+        double *values
+
+    ctypedef union mg_aux:
+        double immediate
+        mg_extra *extra
+
+    ctypedef struct mg_arena:
+        double *data
+        double *grad
+        mg_operands *operands
+        mg_meta *meta
+        mg_aux *aux
+        void **handle
+        uint32_t *mark
+        mg_node cap
+        mg_node top
+        mg_node n_live
+        uint32_t epoch
+        void (*handle_acquire)(void *handle) noexcept
+        void (*handle_drop)(void *handle) noexcept
+
+    void mg_arena_init(mg_arena *arena)
+    mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
+    mg_node *mg_extra_operands(mg_extra *extra)
+    void *mg_realloc(void *block, size_t size)
+    void mg_free(void *block)
+    mg_node mg_arena_leaf(mg_arena *arena, double data)
+    mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
+    mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra,
+                                double value)
+    void mg_arena_release(mg_arena *arena, mg_node node)
+    void mg_arena_exchange(mg_arena *arena, mg_node one, mg_node other)
+    void mg_arena_discard(mg_arena *arena, mg_node node)
+    uint32_t mg_node_operands(mg_arena *arena, mg_node node, const mg_node **operands)
+    void mg_node_immediates(mg_arena *arena, mg_node node, double *k, double *h)
+    size_t mg_arena_node_bytes()
+
+
+cdef extern from "mg_order.h":
+    ctypedef enum mg_order_scope:
+        MG_ORDER_ACTIVE
+        MG_ORDER_ALL
+
+    ctypedef struct mg_order:
+        mg_node *nodes
+        size_t n_nodes
+        size_t nodes_cap
+
+    mg_status mg_order_build(mg_arena *arena, mg_node root, mg_order_scope scope,
+                             mg_order *order)
+    void mg_order_free(mg_order *order)
+
+
+cdef extern from "mg_backward.h":
+    ctypedef struct mg_failure:
+        mg_node node
+        double a
+        double b
+
+    ctypedef mg_status (*mg_custom_backward)(void *context, mg_node node) noexcept
+
+    mg_status mg_backward_node(mg_arena *arena, mg_node node, mg_failure *failure)
+    mg_status mg_backward_sweep(mg_arena *arena, mg_order *order, mg_custom_backward custom,
+                                void *context, mg_failure *failure)
+    double mg_local_gradient(mg_arena *arena, mg_node node, uint32_t index, mg_status *st)
