@@ -1,0 +1,19 @@
+"""Scalar automatic differentiation: micrograd's interface on a compiled engine.
+
+A `Value` is a number that remembers how it was computed; ``backward()`` gives the derivative of
+the result by everything it was computed from.
+
+>>> from micrograd_fast import Value
+>>> a, b = Value(2.0), Value(-3.0)
+>>> loss = (a * b + 10).relu()
+>>> loss.backward()
+>>> a.grad, b.grad
+(-3.0, 2.0)
+"""
+
+from .engine import Value, dot, sum
+from .nn import MLP, Layer, Module, Neuron
+
+__version__ = "0.1.0"
+
+__all__ = ["MLP", "Layer", "Module", "Neuron", "Value", "__version__", "dot", "sum"]

@@ -1,0 +1,335 @@
+"""Neurons, layers and multi-layer perceptrons whose every number is a `Value`.
+
+Nothing here is more than a program on `Value` could do: a neuron is a sum of products, and
+weights, biases, neurons and layers are plain attributes that may be read and replaced. Initial
+weights are drawn with Python's `random`, so `random.seed` decides them.
+"""
+
+import random
+
+from .engine import Value
+
+__all__ = ["MLP", "Layer", "Module", "Neuron"]
+
+# Every operation that a Value can do to itself with no further argument
+_ACTIVATIONS = (
+    "relu",
+    "tanh",
+    "sigmoid",
+    "exp",
+    "log",
+    "sqrt",
+    "abs",
+    "sin",
+    "cos",
+    "leaky_relu",
+    "elu",
+    "gelu",
+    "silu",
+    "softplus",
+    "clip",
+)
+_LINEAR = (None, "linear")
+
+
+class Module:
+    """The base of everything that has parameters.
+
+    A subclass overrides `parameters`; `zero_grad` follows from it.
+
+    Examples
+    --------
+    >>> class Scale(Module):
+    ...     def __init__(self):
+    ...         self.factor = Value(2.0)
+    ...
+    ...     def __call__(self, x):
+    ...         return self.factor * x
+    ...
+    ...     def parameters(self):
+    ...         return [self.factor]
+    >>> scale = Scale()
+    >>> scale(3.0).backward()
+    >>> scale.factor.grad
+    3.0
+    >>> scale.zero_grad()
+    >>> scale.factor.grad
+    0.0
+    """
+
+    def zero_grad(self):
+        """Set the gradient of every parameter to 0."""
+        for p in self.parameters():
+            p.grad = 0.0
+
+    def parameters(self):
+        """List what there is to train.
+
+        Returns
+        -------
+        list of Value
+            Empty, unless a subclass says otherwise.
+        """
+        return []
+
+
+class Neuron(Module):
+    """A weighted sum of its inputs plus a bias, put through an activation.
+
+    The weights are drawn uniformly from -1 to 1, the bias starts at 0.
+
+    Parameters
+    ----------
+    nin : int
+        The number of inputs, at least 1.
+    nonlin : bool, optional
+        False makes the neuron linear, whatever the activation.
+    activation : str or None, optional
+        The name of an operation of `Value` with one operand, such as "relu", "tanh" or
+        "sigmoid". "linear" and None make the neuron linear.
+
+    Attributes
+    ----------
+    w : list of Value
+        The weights, one for each input.
+    b : Value
+        The bias.
+    nonlin : bool
+        As given.
+    activation : str or None
+        As given.
+
+    Raises
+    ------
+    TypeError
+        If `nin` is not an int.
+    ValueError
+        If `nin` is below 1, or the activation is unknown.
+
+    Examples
+    --------
+    >>> neuron = Neuron(2, activation="tanh")
+    >>> neuron
+    tanhNeuron(2)
+    >>> neuron.w = [Value(1.0), Value(-1.0)]
+    >>> neuron([2.0, 2.0])
+    Value(data=0.0, grad=0.0)
+    """
+
+    activation = "relu"  # for a subclass whose __init__ sets only w, b and nonlin
+
+    def __init__(self, nin, nonlin=True, activation="relu"):
+        _check_size("nin", nin)
+        if activation not in _LINEAR and activation not in _ACTIVATIONS:
+            choices = ", ".join(("linear", *_ACTIVATIONS))
+            raise ValueError(f"unknown activation {activation!r}; the choices are {choices}")
+        self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
+        self.b = Value(0)
+        self.nonlin = nonlin
+        self.activation = activation
+
+    def __call__(self, x):
+        """Evaluate the neuron.
+
+        Parameters
+        ----------
+        x : iterable of Value or float
+            One number for each weight: a list, a numpy row, a generator, or a mix of kinds.
+
+        Returns
+        -------
+        Value
+
+        Raises
+        ------
+        ValueError
+            If there are not as many inputs as weights.
+        """
+        x = _sized(x)
+        if len(x) != len(self.w):
+            raise ValueError(f"a neuron with {len(self.w)} weights was given {len(x)} inputs")
+        act = sum((wi * xi for wi, xi in zip(self.w, x)), self.b)
+        if not self.nonlin or self.activation in _LINEAR:
+            return act
+        # A method call, so that one that a program has put on Value is the one that runs
+        return getattr(act, self.activation)()
+
+    def parameters(self):
+        """List the weights, then the bias.
+
+        Returns
+        -------
+        list of Value
+        """
+        return [*self.w, self.b]
+
+    def __repr__(self):
+        if not self.nonlin or self.activation in _LINEAR:
+            kind = "Linear"
+        else:
+            kind = "ReLU" if self.activation == "relu" else self.activation
+        return f"{kind}Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """Neurons side by side, all with the same inputs.
+
+    Parameters
+    ----------
+    nin : int
+        The number of inputs, at least 1.
+    nout : int
+        The number of neurons, at least 1.
+    **kwargs
+        `nonlin` and `activation`, handed to each `Neuron`.
+
+    Attributes
+    ----------
+    neurons : list of Neuron
+
+    Raises
+    ------
+    TypeError
+        If a size is not an int.
+    ValueError
+        If a size is below 1, or the activation is unknown.
+
+    Examples
+    --------
+    >>> layer = Layer(3, 2, nonlin=False)
+    >>> layer
+    Layer of [LinearNeuron(3), LinearNeuron(3)]
+    >>> len(layer([1.0, 2.0, 3.0]))
+    2
+    """
+
+    def __init__(self, nin, nout, **kwargs):
+        _check_size("nin", nin)
+        _check_size("nout", nout)
+        self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
+
+    def __call__(self, x):
+        """Evaluate every neuron.
+
+        Parameters
+        ----------
+        x : iterable of Value or float
+            One number for each weight of a neuron.
+
+        Returns
+        -------
+        list of Value, or Value
+            One for each neuron; where there is a single neuron, its Value without a list.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many inputs as weights.
+        """
+        x = _sized(x)  # a generator lasts for one neuron only
+        out = [neuron(x) for neuron in self.neurons]
+        return out[0] if len(out) == 1 else out
+
+    def parameters(self):
+        """List the parameters of each neuron in turn.
+
+        Returns
+        -------
+        list of Value
+        """
+        return [p for neuron in self.neurons for p in neuron.parameters()]
+
+    def __repr__(self):
+        return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
+
+
+class MLP(Module):
+    """A multi-layer perceptron: layers one after the other, the last one linear.
+
+    Parameters
+    ----------
+    nin : int
+        The number of inputs, at least 1.
+    nouts : iterable of int
+        The number of neurons in each layer, each at least 1.
+    activation : str or None, optional
+        The activation of every layer but the last; see `Neuron`.
+
+    Attributes
+    ----------
+    layers : list of Layer
+
+    Raises
+    ------
+    TypeError
+        If a size is not an int.
+    ValueError
+        If a size is below 1, or the activation is unknown.
+
+    Examples
+    --------
+    >>> random.seed(1337)
+    >>> model = MLP(2, [16, 16, 1])
+    >>> len(model.parameters())
+    337
+    >>> model.parameters()[0].data
+    0.23550571390294128
+    """
+
+    def __init__(self, nin, nouts, activation="relu"):
+        sizes = [nin, *nouts]
+        for nout in sizes[1:]:
+            _check_size("every number in nouts", nout)
+        n_layers = len(sizes) - 1
+        self.layers = [
+            Layer(sizes[i], sizes[i + 1], nonlin=i != n_layers - 1, activation=activation)
+            for i in range(n_layers)
+        ]
+
+    def __call__(self, x):
+        """Evaluate the layers in order.
+
+        Parameters
+        ----------
+        x : iterable of Value or float
+            One number for each input.
+
+        Returns
+        -------
+        list of Value, or Value
+            What the last layer gives: a bare Value where it has one neuron.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many numbers as inputs.
+        """
+        for i, layer in enumerate(self.layers):
+            # A hidden layer of one neuron gives a bare Value, and the next one wants a list
+            x = layer([x] if i > 0 and isinstance(x, Value) else x)
+        return x
+
+    def parameters(self):
+        """List the parameters of each layer in turn.
+
+        Returns
+        -------
+        list of Value
+        """
+        return [p for layer in self.layers for p in layer.parameters()]
+
+    def __repr__(self):
+        return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+def _sized(x):
+    """`x`, or a list of it where it can be read once only."""
+    return x if hasattr(x, "__len__") else list(x)
+
+
+def _check_size(name, size):
+    """Refuse a size that is not a positive int."""
+    if not hasattr(type(size), "__index__"):
+        raise TypeError(f"{name} must be an int, not {type(size).__name__}")
+    if size < 1:
+        raise ValueError(f"{name} must be at least 1, found {size}")
