@@ -117,35 +117,38 @@ static inline void drop_reference(mg_arena *arena, mg_node node) {
     }
 }
 
+/* One use fewer of an operand whose user is gone. */
+static inline void drop_use(mg_arena *arena, mg_node operand) {
+    void *const handle =
+        arena->meta[operand].flags & MG_PINNED ? arena->handle[operand] : NULL;
+    drop_reference(arena, operand);
+    if (handle) arena->handle_drop(handle);
+}
+
 /* Free the dying one by one. A hook may release further nodes: they join the list and the loop
  * that is already running takes them, so that no chain recurses. */
 static void free_dying(mg_arena *arena) {
     if (arena->releasing) return;
     arena->releasing = 1;
-    while (arena->dying != MG_NO_NODE) {
-        mg_node node = arena->dying;
-        mg_meta meta = arena->meta[node];
-        mg_operands pair = arena->operands[node];
-        mg_extra *extra = meta.flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
-        const mg_node *operands = &pair.a;
-        uint32_t n_operands = meta.arity;
-        if (meta.arity == MG_NARY) {
-            operands = mg_extra_operands(extra);
-            n_operands = extra->n_operands;
-        }
+    mg_node node;
+    while ((node = arena->dying) != MG_NO_NODE) {
+        mg_meta *const meta = &arena->meta[node];
+        const unsigned arity = meta->arity;
+        const mg_operands pair = arena->operands[node];
+        mg_extra *extra = meta->flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
 
-        arena->dying = meta.refs;
-        arena->meta[node].refs = 0;
+        arena->dying = meta->refs;
+        meta->refs = 0;
         arena->operands[node].a = arena->free;
         arena->free = node;
         arena->n_live--;
 
-        for (uint32_t i = 0; i < n_operands; i++) {
-            mg_node operand = operands[i];
-            int pinned = arena->meta[operand].flags & MG_PINNED;
-            void *handle = arena->handle[operand];
-            drop_reference(arena, operand);
-            if (pinned) arena->handle_drop(handle);
+        if (arity == MG_NARY) {
+            const mg_node *operands = mg_extra_operands(extra);
+            for (uint32_t i = 0; i < extra->n_operands; i++) drop_use(arena, operands[i]);
+        } else {
+            if (arity > 0) drop_use(arena, pair.a);
+            if (arity > 1) drop_use(arena, pair.b);
         }
         if (extra) mg_free(extra);
     }

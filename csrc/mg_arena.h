@@ -66,12 +66,11 @@ typedef struct {
     void **handle;  /* borrowed: the outside object that stands for the node, or NULL */
     uint32_t *mark; /* the last traversal that met the node */
 
-    mg_node cap;  /* length of every column */
-    mg_node top;  /* slots from here on have never been used */
-    mg_node free; /* head of the free list, or MG_NO_NODE */
-    mg_node n_live;
+    mg_node cap;    /* length of every column */
+    mg_node top;    /* slots from here on have never been used */
+    mg_node free;   /* head of the free list, or MG_NO_NODE */
     uint32_t epoch; /* number of the current traversal */
-
+    mg_node n_live;
     mg_node dying; /* nodes whose count has reached 0, linked through refs, or MG_NO_NODE */
     int releasing; /* the release loop is running further up the stack */
 

@@ -280,9 +280,9 @@ cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
 cdef bint exponent_reads_back(PyObject *exponent, double number) except -1:
     """Whether the stored double, and three kinds of number, can tell how the exponent was
     written; ``_op`` promises its text."""
-    if PyFloat_Check(exponent) or PyBool_Check(exponent):
-        return True
-    return PyLong_Check(exponent) and type(<object>exponent) is int and abs(number) < 2.0**53
+    if PyLong_CheckExact(exponent):
+        return abs(number) < 2.0**53
+    return PyFloat_Check(exponent) or PyBool_Check(exponent)
 
 
 cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus) except NULL:
@@ -302,10 +302,10 @@ cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus
         return not_implemented()
     self = apply(MG_POW_CONST, node_of(base), MG_NO_NODE, number)
     node = node_of(self)
-    if PyFloat_Check(exponent):
-        arena.meta[node].flags |= MG_FLOAT_POWER
-    elif PyBool_Check(exponent):
+    if PyBool_Check(exponent):
         arena.meta[node].flags |= MG_BOOL_POWER
+    elif not PyLong_Check(exponent) and PyFloat_Check(exponent):
+        arena.meta[node].flags |= MG_FLOAT_POWER
     if not exponent_reads_back(exponent, number):
         try:
             handle_set(self, "_op", f"**{<object>exponent}")
