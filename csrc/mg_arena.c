@@ -79,6 +79,12 @@ mg_status mg_arena_grow(mg_arena *arena) {
     return MG_OK;
 }
 
+mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes) {
+    while (arena->cap - arena->top < n_nodes)
+        if (mg_arena_grow(arena) != MG_OK) return MG_NO_MEMORY;
+    return MG_OK;
+}
+
 mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values) {
     mg_extra *extra = mg_realloc(
         NULL, sizeof *extra + n_values * sizeof(double) + n_operands * sizeof(mg_node));
@@ -112,6 +118,8 @@ mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extr
 /* One reference fewer; a node that loses its last one joins the dying. */
 static inline void drop_reference(mg_arena *arena, mg_node node) {
     if (--arena->meta[node].refs == 0) {
+        if ((arena->meta[node].flags & MG_PARAMETER) && !arena->parameter_may_die(arena, node))
+            return;
         arena->meta[node].refs = arena->dying;
         arena->dying = node;
     }
@@ -128,31 +136,36 @@ static inline void drop_use(mg_arena *arena, mg_node operand) {
 /* Free the dying one by one. A hook may release further nodes: they join the list and the loop
  * that is already running takes them, so that no chain recurses. */
 static void free_dying(mg_arena *arena) {
-    if (arena->releasing) return;
+    if (arena->releasing || arena->dying == MG_NO_NODE) return;
     arena->releasing = 1;
     mg_node node;
     while ((node = arena->dying) != MG_NO_NODE) {
-        mg_meta *const meta = &arena->meta[node];
-        const unsigned arity = meta->arity;
+        const mg_meta meta = arena->meta[node];
         const mg_operands pair = arena->operands[node];
-        mg_extra *extra = meta->flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
+        mg_extra *extra = meta.flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
 
-        arena->dying = meta->refs;
-        meta->refs = 0;
-        arena->operands[node].a = arena->free;
-        arena->free = node;
+        arena->dying = meta.refs;
+        arena->meta[node].refs = 0;
         arena->n_live--;
+        if (meta.arity == MG_FUSED) arena->neuron_leave(arena, node);
+        if (!(meta.flags & MG_PARAMETER) || !arena->parameter_died(arena, node))
+            mg_arena_give(arena, node);
 
-        if (arity == MG_NARY) {
+        if (meta.arity == MG_NARY) {
             const mg_node *operands = mg_extra_operands(extra);
             for (uint32_t i = 0; i < extra->n_operands; i++) drop_use(arena, operands[i]);
-        } else {
-            if (arity > 0) drop_use(arena, pair.a);
-            if (arity > 1) drop_use(arena, pair.b);
+        } else if (meta.arity != MG_FUSED) {
+            if (meta.arity > 0) drop_use(arena, pair.a);
+            if (meta.arity > 1) drop_use(arena, pair.b);
         }
         if (extra) mg_free(extra);
     }
     arena->releasing = 0;
+}
+
+void mg_arena_release_use(mg_arena *arena, mg_node node) {
+    drop_use(arena, node);
+    free_dying(arena);
 }
 
 void mg_arena_release_last(mg_arena *arena, mg_node node) {

@@ -21,7 +21,8 @@
 typedef uint32_t mg_node;
 
 #define MG_NO_NODE UINT32_MAX
-#define MG_NARY 255 /* arity of a node whose operands live in its mg_extra */
+#define MG_NARY 255  /* arity of a node whose operands live in its mg_extra */
+#define MG_FUSED 254 /* arity of a neuron, whose operands live in its layer call */
 
 enum {
     MG_PINNED = 1,       /* the handle must outlive the last outside reference to it */
@@ -29,6 +30,8 @@ enum {
     MG_HAS_EXTRA = 4,    /* aux.extra is owned by this node */
     MG_FLOAT_POWER = 8,  /* the exponent was written as a float: "**2.0", not "**2" */
     MG_BOOL_POWER = 16,  /* the exponent was written as True or False */
+    MG_PARAMETER = 32,   /* a leaf in a layer's block, see mg_layer.h */
+    MG_OPEN_INPUT = 64,  /* an operand that an unfinished neuron has passed, see mg_order.c */
 };
 
 typedef struct {
@@ -38,7 +41,7 @@ typedef struct {
 typedef struct {
     uint32_t refs;
     uint8_t op;    /* mg_op */
-    uint8_t arity; /* 0, 1, 2 or MG_NARY */
+    uint8_t arity; /* 0, 1, 2, MG_NARY or MG_FUSED */
     uint8_t flags;
     uint8_t unused;
 } mg_meta;
@@ -51,12 +54,17 @@ typedef struct {
     double values[];
 } mg_extra;
 
+typedef struct mg_block mg_block; /* mg_layer.h */
+struct mg_call;
+
 typedef union {
     double immediate;
     mg_extra *extra;
+    mg_block *block;      /* of a parameter */
+    struct mg_call *call; /* of a neuron */
 } mg_aux;
 
-typedef struct {
+typedef struct mg_arena {
     /* columns */
     double *data;
     double *grad;
@@ -78,6 +86,15 @@ typedef struct {
      * Dropping may run arbitrary code, which may use the arena. */
     void (*handle_acquire)(void *handle);
     void (*handle_drop)(void *handle);
+
+    /* Layers supply these: the last reference to a neuron is gone; whether a parameter without
+     * references may be freed; a parameter is freed, true if its slot is theirs to reuse. */
+    void (*neuron_leave)(struct mg_arena *arena, mg_node neuron);
+    int (*parameter_may_die)(struct mg_arena *arena, mg_node node);
+    int (*parameter_died)(struct mg_arena *arena, mg_node node);
+    mg_block *free_runs; /* contiguous slots of dead layers */
+
+    int negative_zero_grads; /* some gradient was assigned -0.0 */
 } mg_arena;
 
 /* An empty arena; allocates nothing. */
@@ -102,20 +119,28 @@ void mg_free(void *block);
  * recursion, O(nodes freed). May call handle_drop. */
 void mg_arena_release_last(mg_arena *arena, mg_node node);
 
-/* Add `count` uses to a pinned node's handle; slow path of mg_arena_use. */
+/* Take back one use of a node as an operand, with its reference on a pinned handle. */
+void mg_arena_release_use(mg_arena *arena, mg_node node);
+
+/* Add a use to a pinned node's handle; slow path of mg_arena_use. */
 void mg_arena_acquire_handle(mg_arena *arena, mg_node node);
 
 static inline mg_node *mg_extra_operands(mg_extra *extra) {
     return (mg_node *)(extra->values + extra->n_values);
 }
 
-/* Operands of a node as a pointer and a count; valid until the arena grows. */
+/* Operands of a node as a pointer and a count; valid until the arena grows. A neuron shows none:
+ * expand it first. */
 static inline uint32_t mg_node_operands(const mg_arena *arena, mg_node node,
                                         const mg_node **operands) {
     uint8_t arity = arena->meta[node].arity;
-    if (arity != MG_NARY) {
+    if (arity < MG_FUSED) {
         *operands = &arena->operands[node].a;
         return arity;
+    }
+    if (arity == MG_FUSED) {
+        *operands = NULL;
+        return 0;
     }
     *operands = mg_extra_operands(arena->aux[node].extra);
     return arena->aux[node].extra->n_operands;
@@ -145,6 +170,16 @@ static inline void mg_arena_release(mg_arena *arena, mg_node node) {
         arena->meta[node].refs--;
     else
         mg_arena_release_last(arena, node);
+}
+
+/* Make sure that `n_nodes` more nodes can be taken without growing. */
+mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes);
+
+/* Put a slot on the free list. */
+static inline void mg_arena_give(mg_arena *arena, mg_node node) {
+    arena->meta[node].flags = 0;
+    arena->operands[node].a = arena->free;
+    arena->free = node;
 }
 
 /* A free slot, or MG_NO_NODE when memory is out. The caller fills every column but mark and

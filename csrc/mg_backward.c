@@ -20,6 +20,7 @@ static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *fai
 
     switch (op) {
     case MG_LEAF:
+    case MG_NEURON: /* in runs, by mg_call_backward */
     case MG_N_OPS:
         break;
     case MG_LOCAL:
@@ -52,16 +53,36 @@ mg_status mg_backward_node(mg_arena *arena, mg_node node, mg_failure *failure) {
     return propagate(arena, node, failure);
 }
 
+/* Propagate the neuron at position `i` of the order, and those before it that follow it in its
+ * layer call, highest row first. Returns the position of the last of them. */
+static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i, mg_status *st,
+                                mg_failure *failure) {
+    mg_call *call = arena->aux[order->nodes[i]].call;
+    const uint32_t high_row = mg_neuron_row(arena, order->nodes[i]);
+    uint32_t n = 1;
+    while (i > 0 && n <= high_row && order->nodes[i - 1] == call->neurons[high_row - n]) {
+        n++;
+        i--;
+    }
+    *failure = (mg_failure){order->nodes[i], 0.0, 0.0};
+    *st = mg_call_backward(arena, call, high_row, n, &failure->a);
+    return i;
+}
+
 mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_backward custom,
                             void *context, mg_failure *failure) {
-    for (size_t i = order->n_nodes; i-- > 0;) {
-        mg_node node = order->nodes[i];
-        mg_status st = arena->meta[node].flags & MG_CUSTOM
-                           ? custom(context, node)
-                           : propagate(arena, node, failure);
-        if (st != MG_OK) return st;
+    mg_status st = MG_OK;
+    for (size_t i = order->n_nodes; i-- > 0 && st == MG_OK;) {
+        const mg_node node = order->nodes[i];
+        const mg_meta meta = arena->meta[node];
+        if (meta.flags & MG_CUSTOM)
+            st = custom(context, node);
+        else if (meta.arity == MG_FUSED)
+            i = propagate_neurons(arena, order, i, &st, failure);
+        else
+            st = propagate(arena, node, failure);
     }
-    return MG_OK;
+    return st;
 }
 
 double mg_local_gradient(const mg_arena *arena, mg_node node, uint32_t index, mg_status *st) {

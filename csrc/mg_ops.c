@@ -9,6 +9,7 @@
 const mg_op_info mg_ops[MG_N_OPS] = {
     [MG_LEAF] = {"leaf", "", "", "A number.", 0, 0},
     [MG_LOCAL] = {"local", "", "", "A node that carries its derivatives as numbers.", 0, 0},
+    [MG_NEURON] = {"neuron", "", "", "A weighted sum and its activation.", 0, 0},
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)         \
     [MG_##ID] = {#name, label, domain, doc, arity, n_immediates},
 #include "ops.def"
@@ -152,6 +153,7 @@ double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double 
     switch (op) {
     case MG_LEAF:
     case MG_LOCAL:
+    case MG_NEURON:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                            \
@@ -169,6 +171,7 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
     switch (op) {
     case MG_LEAF:
     case MG_LOCAL:
+    case MG_NEURON:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                 \

@@ -24,11 +24,13 @@ typedef enum {
     MG_CALLBACK,      /* a caller's hook failed and has kept the reason */
 } mg_status;
 
-/* Two kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
- * number of operands and carries its derivatives as numbers (or none at all). */
+/* Three kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
+ * number of operands and carries its derivatives as numbers (or none at all); a NEURON stands for
+ * a whole weighted sum and its activation (mg_layer.h). */
 typedef enum {
     MG_LEAF,
     MG_LOCAL,
+    MG_NEURON,
 #define OP(ID, ...) MG_##ID,
 #include "ops.def"
 #undef OP
@@ -89,6 +91,7 @@ static inline double mg_op_value(mg_op op, double a, double b, double k, double 
     switch (op) {
     case MG_LEAF:
     case MG_LOCAL:
+    case MG_NEURON:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, ...)                                       \

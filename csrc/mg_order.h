@@ -4,7 +4,7 @@
 #ifndef MG_ORDER_H
 #define MG_ORDER_H
 
-#include "mg_arena.h"
+#include "mg_layer.h"
 
 typedef struct {
     mg_node node;
@@ -20,12 +20,14 @@ typedef struct {
 } mg_order;
 
 typedef enum {
-    MG_ORDER_ACTIVE, /* leave out leaves, which have nothing to propagate */
-    MG_ORDER_ALL,    /* every node under the root */
+    MG_ORDER_ACTIVE, /* for backward: leave out leaves, which have nothing to propagate */
+    MG_ORDER_ALL,    /* every node under the root, neurons expanded */
+    MG_ORDER_FUSED,  /* every node but parameters of neurons, which stay as they are */
 } mg_order_scope;
 
 /* Fill order->nodes, operands before users and the root last (a leaf root is always included).
- * Afterwards mark[node] == epoch holds for exactly the nodes under the root.
+ * For MG_ORDER_ACTIVE, a neuron stays fused where firing it at its own place in the order gives
+ * the bits of its scalar graph, and is expanded where it would not.
  * O(nodes + uses). MG_NO_MEMORY leaves a workspace that can be used again. */
 mg_status mg_order_build(mg_arena *arena, mg_node root, mg_order_scope scope, mg_order *order);
 

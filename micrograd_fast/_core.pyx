@@ -16,6 +16,7 @@ The parts, in the order in which they build on each other::
     _core_face.pxi       attributes, repr
     _core_copy.pxi       copy, deepcopy, pickle
     _core_type.pxi       the table of slots that makes all this a type
+    _core_layers.pxi     fused layers
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
 (``object``) elsewhere. The interpreter lock is held throughout: it is what protects the arena.
@@ -26,7 +27,7 @@ import operator
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.math cimport NAN, INFINITY
+from libc.math cimport INFINITY, signbit
 from libc.string cimport memcpy, memset
 
 from micrograd_fast._csrc cimport *
@@ -43,3 +44,4 @@ include "_core_backward.pxi"
 include "_core_face.pxi"
 include "_core_copy.pxi"
 include "_core_type.pxi"
+include "_core_layers.pxi"

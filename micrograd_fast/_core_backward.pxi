@@ -45,6 +45,8 @@ cdef mg_status call_custom(void *context, mg_node node) noexcept:
 cdef int raise_failure(mg_status st, mg_failure *failure) except -1:
     cdef mg_op op = <mg_op>arena.meta[failure.node].op
     cdef double k = failure.b
+    if op == MG_NEURON:
+        op = arena.aux[failure.node].call.activation
     if op == MG_POW_CONST:
         k = arena.aux[failure.node].immediate
     # The derivative of a power is a power one lower: that is what could not be taken.
@@ -77,10 +79,13 @@ cdef PyObject *value_backward(PyObject *self, PyObject *unused) except NULL:
 cdef PyObject *value_zero_grad(PyObject *self, PyObject *unused) except NULL:
     cdef mg_order order = take_order()
     cdef size_t i
-    cdef mg_status st = mg_order_build(&arena, node_of(self), MG_ORDER_ALL, &order)
+    cdef mg_status st = mg_order_build(&arena, node_of(self), MG_ORDER_FUSED, &order)
     if st == MG_OK:
         for i in range(order.n_nodes):
-            arena.grad[order.nodes[i]] = 0.0
+            if arena.meta[order.nodes[i]].arity == MG_FUSED:
+                mg_neuron_zero_grad(&arena, order.nodes[i])
+            else:
+                arena.grad[order.nodes[i]] = 0.0
     give_order(&order)
     if st != MG_OK:
         raise MemoryError("no memory for the order of the graph's nodes")
@@ -91,7 +96,9 @@ cdef PyObject *value_zero_grad(PyObject *self, PyObject *unused) except NULL:
 cdef PyObject *value_propagate(PyObject *self, PyObject *unused) except NULL:
     """What ``_backward`` is on a node that the user has not given one."""
     cdef mg_failure failure
-    cdef mg_status st = mg_backward_node(&arena, node_of(self), &failure)
+    cdef mg_status st
+    expand_neuron(node_of(self))
+    st = mg_backward_node(&arena, node_of(self), &failure)
     if st != MG_OK:
         raise_failure(st, &failure)
     Py_INCREF(Py_None)

@@ -43,15 +43,20 @@ cdef int replace_content(PyObject *self, mg_node fresh) except -1:
     """Start the handle's node over with the content of ``fresh``, which has no user and is
     consumed: ``__init__`` called again. Users of the node see the new content."""
     cdef mg_node node = node_of(self)
-    cdef mg_order order = take_order()
-    cdef bint cyclic = mg_order_build(&arena, fresh, MG_ORDER_ALL, &order) != MG_OK
-    cyclic = cyclic or arena.mark[node] == arena.epoch
-    give_order(&order)
-    if cyclic or n_sweeps > 0:
+    cdef mg_order order
+    # The leaf that __new__ made, or any other that nothing uses, has nothing to go wrong.
+    cdef bint refused = arena.meta[node].arity != 0 and n_sweeps > 0
+    if not refused and arena.meta[node].refs > 1:
+        order = take_order()
+        refused = mg_order_build(&arena, fresh, MG_ORDER_ALL, &order) != MG_OK
+        refused = refused or arena.mark[node] == arena.epoch
+        give_order(&order)
+    if refused:
         mg_arena_discard(&arena, fresh)
         raise RuntimeError(
             "a Value cannot be initialised again while backward runs, nor as its own operand"
         )
+    make_ordinary(node)
     mg_arena_exchange(&arena, node, fresh)
     mg_arena_discard(&arena, fresh)
     arena.meta[node].flags &= ~MG_CUSTOM

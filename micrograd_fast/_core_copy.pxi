@@ -108,7 +108,9 @@ cdef int take_attributes(PyObject *self, dict attributes) except -1:
 
 
 cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
-    cdef mg_node node = clone(node_of(self), None)
+    cdef mg_node node
+    expand_neuron(node_of(self))
+    node = clone(node_of(self), None)
     try:
         copied = handle_like(self, node)
     except BaseException:
@@ -142,9 +144,9 @@ cdef PyObject *value_deepcopy(PyObject *self, PyObject *memo_argument) except NU
     cdef PyObject *handle
     if clones is None:
         clones = memo[CLONES] = _Clones()
-    clones.reserve()
     memset(&order, 0, sizeof(mg_order))
     build_order(node_of(self), &order)
+    clones.reserve()
     with_attributes = []
     try:
         for i in range(order.n_nodes):
@@ -208,8 +210,9 @@ cdef int discard_all(mg_node *nodes, size_t n_nodes) except -1:
 
 
 # Pickle. A snapshot numbers its members: first the external ones, which are pickled as objects
-# of their own (leaves that somebody holds, members of earlier snapshots), then its own nodes in
-# topological order.
+# of their own (plain leaves that somebody holds, members of earlier snapshots), then its own
+# nodes in topological order. What handles carry may refer to the graph, so it is pickled as the
+# snapshot's state, when the snapshot is already known to the pickler.
 
 cdef _NodeMap snapshot_serials = _NodeMap()    # node -> serial of the snapshot that holds it
 cdef _NodeMap snapshot_positions = _NodeMap()  # node -> its number there
@@ -345,6 +348,17 @@ cdef dict attributes_for_pickle(PyObject *handle):
     return attributes
 
 
+cdef bint is_plain_leaf(mg_node node) noexcept:
+    """A leaf that somebody holds and that carries nothing but its numbers."""
+    cdef PyObject *handle = <PyObject *>arena.handle[node]
+    return (
+        arena.meta[node].arity == 0
+        and handle != NULL
+        and (<ValueHandle *>handle).dict == NULL
+        and Py_TYPE(handle) == ValueType
+    )
+
+
 cdef _Snapshot take_snapshot(PyObject *root):
     """Number the graph under a node; only what earlier snapshots do not hold is stored here."""
     global last_serial
@@ -357,8 +371,7 @@ cdef _Snapshot take_snapshot(PyObject *root):
     last_serial += 1
     for i in range(snapshot.order.n_nodes):
         node = snapshot.order.nodes[i]
-        held = arena.handle[node] != NULL
-        if snapshot_serials.get(node) != 0 or (arena.meta[node].arity == 0 and held):
+        if snapshot_serials.get(node) != 0 or is_plain_leaf(node):
             snapshot.externals.append(adopt(handle_of(node)))
         else:
             snapshot.order.nodes[n_kept] = node
@@ -377,12 +390,8 @@ cdef PyObject *value_reduce(PyObject *self, PyObject *protocol) except NULL:
     cdef mg_node node = node_of(self)
     cdef uint32_t serial = snapshot_serials.get(node)
     cdef _Snapshot snapshot
-    if serial == 0 and arena.meta[node].arity == 0:
-        return new_reference((
-            load_leaf,
-            (type(<object>self), arena.data[node], arena.grad[node]),
-            attributes_for_pickle(self) or None,
-        ))
+    if serial == 0 and is_plain_leaf(node):
+        return new_reference((load_leaf, (arena.data[node], arena.grad[node])))
     if serial != 0:
         snapshot = <_Snapshot><object><PyObject *><size_t>live_snapshots[serial]
     else:
@@ -410,13 +419,10 @@ cdef int rebind(PyObject *value, mg_node node) except -1:
     return 0
 
 
-def load_leaf(kind, double data, double grad):
-    """Rebuild a leaf; called by pickle."""
-    if not (isinstance(kind, type) and issubclass(kind, <object>ValueType)):
-        raise damaged(f"{kind!r} is no type of Value")
-    value = kind.__new__(kind)
-    arena.data[node_of(<PyObject *>value)] = data
-    arena.grad[node_of(<PyObject *>value)] = grad
+def load_leaf(double data, double grad):
+    """Rebuild a plain leaf; called by pickle."""
+    value = (<object>ValueType)(data)
+    value.grad = grad
     return value
 
 

@@ -25,6 +25,7 @@ cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
     # Reading the number can run code that moves the columns, so it comes first.
     cdef double number = 0.0
     assign_number(entry, &number, "data")
+    note_data_write(node_of(self))
     arena.data[node_of(self)] = number
     return 0
 
@@ -36,14 +37,20 @@ cdef PyObject *get_grad(PyObject *self, void *closure) except NULL:
 cdef int set_grad(PyObject *self, PyObject *entry, void *closure) except -1:
     cdef double number = 0.0
     assign_number(entry, &number, "grad")
+    note_grad_write(number)
     arena.grad[node_of(self)] = number
     return 0
 
 
 cdef str operation_label(mg_node node):
     cdef mg_meta *meta = &arena.meta[node]
-    cdef str label = mg_ops[meta.op].label.decode()
+    cdef mg_op op = <mg_op>meta.op
     cdef double exponent
+    if op == MG_NEURON:
+        op = arena.aux[node].call.activation
+        if op == MG_LEAF:
+            op = MG_ADD
+    cdef str label = mg_ops[<int>op].label.decode()
     if meta.op != MG_POW_CONST:
         return label
     exponent = arena.aux[node].immediate
@@ -84,6 +91,8 @@ cdef PyObject *get_backward(PyObject *self, void *closure) except NULL:
 
 
 cdef int set_backward(PyObject *self, PyObject *entry, void *closure) except -1:
+    expand_neuron(node_of(self))
+    make_ordinary(node_of(self))
     if entry == NULL:
         arena.meta[node_of(self)].flags &= ~MG_CUSTOM
         return handle_unset(self, "_backward")
@@ -94,7 +103,9 @@ cdef int set_backward(PyObject *self, PyObject *entry, void *closure) except -1:
 
 cdef tuple operand_values(PyObject *self):
     cdef const mg_node *operands
-    cdef uint32_t i, n_operands = mg_node_operands(&arena, node_of(self), &operands)
+    cdef uint32_t i, n_operands
+    expand_neuron(node_of(self))
+    n_operands = mg_node_operands(&arena, node_of(self), &operands)
     result = []
     for i in range(n_operands):
         # Making a handle can move the columns.
@@ -114,9 +125,11 @@ cdef PyObject *get_prev(PyObject *self, void *closure) except NULL:
 cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
     cdef mg_node node = node_of(self)
     cdef const mg_node *operands
-    cdef uint32_t i, n_operands = mg_node_operands(&arena, node, &operands)
+    cdef uint32_t i, n_operands
     cdef mg_status st = MG_OK
     cdef mg_failure failure
+    expand_neuron(node)
+    n_operands = mg_node_operands(&arena, node, &operands)
     if arena.meta[node].op == MG_LOCAL and arena.aux[node].extra.n_values == 0:
         n_operands = 0
     derivatives = []

@@ -70,7 +70,7 @@ cdef enum:
     # Memory of dead handles kept for the next ones: what a loop over a small graph turns over.
     MAX_SPARE_HANDLES = 4096
     # How far handle_traverse looks through nodes without a tracked handle of their own.
-    MAX_TRAVERSED_NODES = 2048
+    MAX_TRAVERSED_NODES = 16384
     TRAVERSED_TABLE_SIZE = 2 * MAX_TRAVERSED_NODES
 
 cdef PyObject *spare_handles[MAX_SPARE_HANDLES]

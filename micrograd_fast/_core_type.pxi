@@ -87,11 +87,15 @@ cdef extern from *:
 
 
 
-def _leaky_relu_arguments(negative_slope=0.01):
+cdef double DEFAULT_NEGATIVE_SLOPE = 0.01
+cdef double DEFAULT_ALPHA = 1.0
+
+
+def _leaky_relu_arguments(negative_slope=DEFAULT_NEGATIVE_SLOPE):
     return negative_slope
 
 
-def _elu_arguments(alpha=1.0):
+def _elu_arguments(alpha=DEFAULT_ALPHA):
     return alpha
 
 

@@ -16,6 +16,7 @@ cdef extern from "mg_ops.h":
     ctypedef enum mg_op:
         MG_LEAF
         MG_LOCAL
+        MG_NEURON
         MG_ADD
         MG_MUL
         MG_POW_CONST
@@ -44,12 +45,14 @@ cdef extern from "mg_arena.h":
     ctypedef uint32_t mg_node
     const mg_node MG_NO_NODE
     const uint8_t MG_NARY
+    const uint8_t MG_FUSED
     enum:
         MG_PINNED
         MG_CUSTOM
         MG_HAS_EXTRA
         MG_FLOAT_POWER
         MG_BOOL_POWER
+        MG_PARAMETER
 
     ctypedef struct mg_operands:
         mg_node a
@@ -66,9 +69,29 @@ cdef extern from "mg_arena.h":
         uint32_t n_values
         double *values
 
+    ctypedef struct mg_block:
+        mg_node base
+        uint32_t n_rows
+        uint32_t n_in
+        mg_call *calls
+        const void *owner
+        const void **row_owners
+        uint64_t version
+        mg_op activation
+        double activation_k
+
+    ctypedef struct mg_call "struct mg_call":
+        uint32_t n_rows
+        mg_op activation
+        double *x
+        mg_node *inputs
+        mg_node *neurons
+
     ctypedef union mg_aux:
         double immediate
         mg_extra *extra
+        mg_block *block
+        mg_call *call
 
     ctypedef struct mg_arena:
         double *data
@@ -82,9 +105,11 @@ cdef extern from "mg_arena.h":
         mg_node top
         mg_node n_live
         uint32_t epoch
+        int negative_zero_grads
         void (*handle_acquire)(void *handle) noexcept
         void (*handle_drop)(void *handle) noexcept
 
+    void mg_arena_next_epoch(mg_arena *arena)
     void mg_arena_init(mg_arena *arena)
     mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
     mg_node *mg_extra_operands(mg_extra *extra)
@@ -102,10 +127,36 @@ cdef extern from "mg_arena.h":
     size_t mg_arena_node_bytes()
 
 
+cdef extern from "mg_kernels.h":
+    ctypedef struct mg_kernels:
+        const char *name
+
+    const mg_kernels *const *mg_kernels_available(size_t *n)
+    const mg_kernels *mg_kernels_current()
+    int mg_kernels_select(const char *name)
+
+
+cdef extern from "mg_layer.h":
+    void mg_layer_attach(mg_arena *arena)
+    mg_block *mg_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t n_in, int run)
+    mg_node mg_arena_take_run(mg_arena *arena, uint32_t n_nodes)
+    mg_status mg_block_dissolve(mg_arena *arena, mg_block *block)
+    mg_status mg_block_before_write(mg_arena *arena, mg_block *block)
+    mg_status mg_block_values(mg_arena *arena, mg_block *block, const double *x, double *values,
+                              double *failed_pre)
+    mg_call *mg_call_new(mg_block *block, uint32_t first_row, uint32_t n_rows, int with_values)
+    void mg_call_free(mg_call *call)
+    void mg_call_find_duplicates(mg_arena *arena, mg_call *call)
+    mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre)
+    mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron)
+    void mg_neuron_zero_grad(mg_arena *arena, mg_node neuron)
+
+
 cdef extern from "mg_order.h":
     ctypedef enum mg_order_scope:
         MG_ORDER_ACTIVE
         MG_ORDER_ALL
+        MG_ORDER_FUSED
 
     ctypedef struct mg_order:
         mg_node *nodes
