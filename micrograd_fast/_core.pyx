@@ -24,6 +24,7 @@ Reference counts of handles are managed by hand (``PyObject *``) on the hot path
 
 import builtins
 import operator
+import sys
 
 cimport cython
 from cpython.object cimport PyObject

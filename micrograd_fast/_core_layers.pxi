@@ -20,27 +20,41 @@ cdef extern from *:
 
 mg_layer_attach(&arena)
 
+cdef bint fusing = True
 cdef uint64_t structure_version = 1
 cdef uint64_t refused_version = 0
 cdef set refused_layers = set()
 
 cdef PyTypeObject *NeuronType = NULL
 cdef object neuron_call = None
-cdef type WeightList = None
+cdef type ModuleList = None
 cdef unsigned int value_tag = 0, neuron_tag = 0
 cdef dict original_methods = {}
 
 
-def register_nn(neuron_class, weight_list):
-    """Tell the engine which class of neuron, with which list of weights, it may fuse."""
-    global NeuronType, neuron_call, WeightList
+def register_nn(neuron_class, module_list):
+    """Tell the engine which class of neuron it may fuse, with lists that report their changes."""
+    global NeuronType, neuron_call, ModuleList
     NeuronType = <PyTypeObject *><PyObject *>neuron_class
     neuron_call = neuron_class.__dict__["__call__"]
-    WeightList = weight_list
+    ModuleList = module_list
     for op in range(<int>MG_ADD, <int>MG_N_OPS):
         name = operation_name(<mg_op>op)
         if name in Value.__dict__:
             original_methods[name] = Value.__dict__[name]
+
+
+def fuse(enabled):
+    """Switch the fusing of layers on or off; what a program computes is the same either way.
+
+    Parameters
+    ----------
+    enabled : bool
+        False builds every layer node by node from now on.
+    """
+    global fusing
+    fusing = enabled
+    structure_changed()
 
 
 def structure_changed():
@@ -52,6 +66,8 @@ def structure_changed():
 cdef bint classes_unchanged() except -1:
     """Whether neither Value nor Neuron has been patched in a way that a fused layer would miss."""
     global value_tag, neuron_tag, structure_version
+    if not fusing:
+        return False
     if value_tag != 0 and version_tag(ValueType) == value_tag and neuron_tag != 0 and (
         version_tag(NeuronType) == neuron_tag
     ):
@@ -134,7 +150,7 @@ cdef bint read_activation(dict attributes, mg_op *op, double *k) except -1:
     return True
 
 
-cdef list row_values(list neurons, Py_ssize_t *n_in, mg_op *activation, double *k):
+cdef list row_values(object neurons, Py_ssize_t *n_in, mg_op *activation, double *k):
     """Every parameter, row by row, bias last; None if the neurons cannot share a block."""
     cdef mg_op own_activation = MG_LEAF
     cdef double own_k = 0.0
@@ -147,7 +163,7 @@ cdef list row_values(list neurons, Py_ssize_t *n_in, mg_op *activation, double *
         attributes = neuron.__dict__
         weights = attributes.get("w")
         bias = attributes.get("b")
-        if type(weights) is not WeightList or not read_activation(attributes, &own_activation,
+        if type(weights) is not ModuleList or not read_activation(attributes, &own_activation,
                                                                   &own_k):
             return None
         if r == 0:
@@ -192,7 +208,7 @@ cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     return 0
 
 
-cdef mg_block *lay_out(object owner, list neurons) except? NULL:
+cdef mg_block *lay_out(object owner, object neurons) except? NULL:
     """The block of a layer's parameters, made if need be; NULL if they cannot have one."""
     cdef Py_ssize_t n_in = 0, i, n_rows = len(neurons)
     cdef mg_op activation = MG_LEAF
@@ -251,7 +267,7 @@ cdef mg_block *block_of(object neuron) except? NULL:
     """The block that a neuron's first weight is in, or NULL."""
     cdef mg_node node
     weights = (<object>neuron).__dict__.get("w")
-    if type(weights) is not WeightList or len(<list>weights) == 0:
+    if type(weights) is not ModuleList or len(<list>weights) == 0:
         return NULL
     first = (<list>weights)[0]
     if Py_TYPE(<PyObject *>first) != ValueType:
@@ -260,8 +276,41 @@ cdef mg_block *block_of(object neuron) except? NULL:
     return arena.aux[node].block if arena.meta[node].flags & MG_PARAMETER else NULL
 
 
-cdef mg_block *layer_block(object layer, list neurons) except? NULL:
+# The blocks found last, by the address of the layer. An entry holds as long as its version is the
+# current one: until then no other layer can have come to the same address.
+cdef struct KnownLayer:
+    const void *layer
+    mg_block *block
+    uint64_t version
+
+cdef enum:
+    N_KNOWN_LAYERS = 256
+
+cdef KnownLayer known_layers[N_KNOWN_LAYERS]
+
+
+cdef inline KnownLayer *known_layer(object layer) noexcept:
+    return &known_layers[(<size_t><PyObject *>layer >> 4) % N_KNOWN_LAYERS]
+
+
+cdef mg_block *layer_block(object layer) except? NULL:
     """A layer's block if it may be fused now, else NULL. O(1) unless something has changed."""
+    cdef KnownLayer *known = known_layer(layer)
+    if not classes_unchanged():
+        return NULL
+    if known.version == structure_version and known.layer == <void *><PyObject *>layer:
+        return known.block
+    neurons = layer.__dict__.get("neurons")
+    cdef mg_block *block = NULL
+    if type(neurons) is ModuleList:
+        block = find_block(layer, neurons)
+    # Laying out can change the structure.
+    known[0] = KnownLayer(<void *><PyObject *>layer, block, structure_version)
+    return block
+
+
+cdef mg_block *find_block(object layer, object neurons) except? NULL:
+    """The block of some neurons that ``layer`` owns, with a look at every weight if need be."""
     global refused_version
     cdef mg_block *block = NULL
     if len(neurons) == 0 or NeuronType == NULL or not classes_unchanged():
@@ -373,10 +422,7 @@ cdef object fused(mg_block *block, uint32_t first_row, uint32_t n_rows, object x
 
 def fused_layer(layer, x):
     """The list of a layer's outputs, or None where it must be built node by node."""
-    neurons = layer.__dict__.get("neurons")
-    if not isinstance(neurons, list):
-        return None
-    cdef mg_block *block = layer_block(layer, neurons)
+    cdef mg_block *block = layer_block(layer)
     return None if block == NULL else fused(block, 0, block.n_rows, x)
 
 
@@ -388,7 +434,7 @@ def fused_neuron(neuron, x):
         return None
     block = block_of(neuron)
     if block == NULL:
-        block = layer_block(neuron, [neuron])
+        block = find_block(neuron, [neuron])
     if block == NULL or block.version != structure_version:
         return None
     row = (node_of(<PyObject *>neuron.w[0]) - block.base) / (block.n_in + 1)
@@ -414,7 +460,7 @@ def fused_values(layers, double[:, ::1] x not None):
     cdef double[:, ::1] outputs
     blocks = []
     for layer in layers:
-        block = layer_block(layer, layer.neurons) if isinstance(layer.neurons, list) else NULL
+        block = layer_block(layer)
         if block == NULL:
             return None
         if block.n_in != n_in:

@@ -9,6 +9,21 @@ cdef extern from "Python.h":
     double PyLong_AsDouble(PyObject *o) except? -1.0
 
 
+# The bases of numpy's real scalars, once numpy is there.
+cdef tuple numpy_scalars = None
+
+
+cdef bint is_numpy_scalar(object candidate) except -1:
+    global numpy_scalars
+    if numpy_scalars is None:
+        numpy = sys.modules.get("numpy")
+        # Absent, or still being imported.
+        if not hasattr(numpy, "bool_") or not hasattr(numpy, "floating"):
+            return False
+        numpy_scalars = (numpy.floating, numpy.integer, numpy.bool_)
+    return isinstance(candidate, numpy_scalars)
+
+
 cdef enum:
     NOT_A_NUMBER = 0
     IS_A_NUMBER = 1
@@ -32,6 +47,9 @@ cdef int array_number(object array, double *number) except -1:
 cdef int unusual_number(object candidate, double *number) except -1:
     if isinstance(candidate, (str, bytes, bytearray, complex)) or is_value(<PyObject *>candidate):
         return NOT_A_NUMBER
+    if is_numpy_scalar(candidate):
+        number[0] = float(candidate)
+        return IS_A_NUMBER
     if hasattr(candidate, "shape") and hasattr(candidate, "item"):
         return array_number(candidate, number)
     kind = type(candidate)
@@ -79,6 +97,10 @@ cdef int operand_number(PyObject *candidate, double *number) except -1:
     if PyFloat_CheckExact(candidate):
         number[0] = PyFloat_AS_DOUBLE(candidate)
         return IS_A_NUMBER
-    if not PyLong_Check(candidate) and getattr(<object>candidate, "ndim", 0) != 0:
+    if (
+        not PyLong_Check(candidate)
+        and not is_numpy_scalar(<object>candidate)
+        and getattr(<object>candidate, "ndim", 0) != 0
+    ):
         return NOT_A_NUMBER
     return to_number(candidate, number)

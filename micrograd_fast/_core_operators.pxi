@@ -37,6 +37,17 @@ cdef inline PyObject *not_implemented() noexcept:
     return Py_NotImplemented
 
 
+cdef PyObject *declined(PyObject *left, PyObject *right, str ufunc) except NULL:
+    """What an operator gives for an operand that is no number.
+
+    numpy's arrays leave the decision to Value (see ``__array_priority__``): they broadcast.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(<object>left, numpy.ndarray):
+        return new_reference(getattr(numpy, ufunc)(<object>left, <object>right))
+    return not_implemented()
+
+
 cdef inline bint adds_natively(PyObject *value) noexcept:
     return Py_TYPE(value).tp_as_number.nb_add == <void *>value_add
 
@@ -169,7 +180,7 @@ cdef inline PyObject *commuting(mg_op op, PyObject *left, PyObject *right) excep
             return not_implemented()
         return apply_number(op, left, number)
     if operand_number(left, &number) == NOT_A_NUMBER:
-        return not_implemented()
+        return declined(left, right, "add" if op == MG_ADD else "multiply")
     return apply_number(op, right, number)
 
 
@@ -226,7 +237,7 @@ cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
         number = 0.0 if number == 0.0 and PyLong_Check(right) else -number
         return apply_number(MG_ADD, left, number)
     if not is_value(left) and operand_number(left, &number) == NOT_A_NUMBER:
-        return not_implemented()
+        return declined(left, right, "subtract")
     if not negates_natively(right) or not adds_natively(left if is_value(left) else right):
         minus_right_value = PyNumber_Negative(right)
         return add_released(left, minus_right_value, minus_right_value)
@@ -263,7 +274,7 @@ cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
         boxed = <object>reciprocal
         return PyNumber_Multiply(left, <PyObject *>boxed)
     if not is_value(left) and operand_number(left, &number) == NOT_A_NUMBER:
-        return not_implemented()
+        return declined(left, right, "true_divide")
     if not raises_natively(right) or not multiplies_natively(left if is_value(left) else right):
         inverse = power_of(right, MINUS_ONE)
         return multiply_released(left, inverse, inverse)
@@ -295,7 +306,7 @@ cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus
         return apply(MG_POW, node_of(base), node_of(exponent), 0.0)
     if not is_value(base):
         if operand_number(base, &number) == NOT_A_NUMBER:
-            return not_implemented()
+            return declined(base, exponent, "power")
         self = handle_new()
         return apply_to_fresh(self, MG_POW, mg_arena_leaf(&arena, number), node_of(exponent))
     if operand_number(exponent, &number) == NOT_A_NUMBER:

@@ -334,6 +334,8 @@ cdef object make_type():
 Value = make_type()
 ValueType = <PyTypeObject *><PyObject *>Value
 ValueType.tp_vectorcall = <void *>value_vectorcall
+# numpy's scalars then hand `number * value` over at once instead of making arrays of both.
+Value.__array_priority__ = 1000.0
 
 #: Every operation: name, label (what ``_op`` reads), arity, number of immediates, description.
 OPERATIONS = tuple([

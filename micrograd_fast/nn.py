@@ -3,10 +3,15 @@
 Nothing here is more than a program on `Value` could do: a neuron is a sum of products, and
 weights, biases, neurons and layers are plain attributes that may be read and replaced. Initial
 weights are drawn with Python's `random`, so `random.seed` decides them.
+
+As long as a layer is an ordinary one, the engine evaluates it as a whole, and its scalar graph
+appears when somebody looks at it. To know that a layer still is ordinary without looking at every
+weight, the engine is told whenever an attribute or a list of a module changes.
 """
 
 import random
 
+from ._core import fused_layer, fused_neuron, register_nn, structure_changed
 from .engine import Value
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
@@ -30,6 +35,49 @@ _ACTIVATIONS = (
     "clip",
 )
 _LINEAR = (None, "linear")
+
+
+def _reporting(method):
+    """A list method that tells the engine of the change."""
+
+    def changing(self, *args, **kwargs):
+        structure_changed()
+        return method(self, *args, **kwargs)
+
+    changing.__name__ = method.__name__
+    changing.__doc__ = method.__doc__
+    return changing
+
+
+class _ModuleList(list):
+    """The weights of a neuron or the neurons of a layer: a list whose changes are known."""
+
+    __slots__ = ()
+
+    __setitem__ = _reporting(list.__setitem__)
+    __delitem__ = _reporting(list.__delitem__)
+    __iadd__ = _reporting(list.__iadd__)
+    __imul__ = _reporting(list.__imul__)
+    append = _reporting(list.append)
+    clear = _reporting(list.clear)
+    extend = _reporting(list.extend)
+    insert = _reporting(list.insert)
+    pop = _reporting(list.pop)
+    remove = _reporting(list.remove)
+    reverse = _reporting(list.reverse)
+    sort = _reporting(list.sort)
+
+
+class _Reporting:
+    """A module whose attributes the engine watches."""
+
+    def __setattr__(self, name, value):
+        structure_changed()
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name):
+        structure_changed()
+        super().__delattr__(name)
 
 
 class Module:
@@ -73,7 +121,7 @@ class Module:
         return []
 
 
-class Neuron(Module):
+class Neuron(_Reporting, Module):
     """A weighted sum of its inputs plus a bias, put through an activation.
 
     The weights are drawn uniformly from -1 to 1, the bias starts at 0.
@@ -123,7 +171,7 @@ class Neuron(Module):
         if activation not in _LINEAR and activation not in _ACTIVATIONS:
             choices = ", ".join(("linear", *_ACTIVATIONS))
             raise ValueError(f"unknown activation {activation!r}; the choices are {choices}")
-        self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
+        self.w = _ModuleList([Value(random.uniform(-1, 1)) for _ in range(nin)])
         self.b = Value(0)
         self.nonlin = nonlin
         self.activation = activation
@@ -145,6 +193,9 @@ class Neuron(Module):
         ValueError
             If there are not as many inputs as weights.
         """
+        out = fused_neuron(self, x)
+        if out is not None:
+            return out
         x = _sized(x)
         if len(x) != len(self.w):
             raise ValueError(f"a neuron with {len(self.w)} weights was given {len(x)} inputs")
@@ -171,7 +222,7 @@ class Neuron(Module):
         return f"{kind}Neuron({len(self.w)})"
 
 
-class Layer(Module):
+class Layer(_Reporting, Module):
     """Neurons side by side, all with the same inputs.
 
     Parameters
@@ -206,7 +257,7 @@ class Layer(Module):
     def __init__(self, nin, nout, **kwargs):
         _check_size("nin", nin)
         _check_size("nout", nout)
-        self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
+        self.neurons = _ModuleList([Neuron(nin, **kwargs) for _ in range(nout)])
 
     def __call__(self, x):
         """Evaluate every neuron.
@@ -226,8 +277,10 @@ class Layer(Module):
         ValueError
             If there are not as many inputs as weights.
         """
-        x = _sized(x)  # a generator lasts for one neuron only
-        out = [neuron(x) for neuron in self.neurons]
+        out = fused_layer(self, x)
+        if out is None:
+            x = _sized(x)  # a generator lasts for one neuron only
+            out = [neuron(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
     def parameters(self):
@@ -333,3 +386,6 @@ def _check_size(name, size):
         raise TypeError(f"{name} must be an int, not {type(size).__name__}")
     if size < 1:
         raise ValueError(f"{name} must be at least 1, found {size}")
+
+
+register_nn(Neuron, _ModuleList)
