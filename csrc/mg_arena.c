@@ -133,33 +133,71 @@ static inline void drop_use(mg_arena *arena, mg_node operand) {
     if (handle) arena->handle_drop(handle);
 }
 
+/* A node that has more to it than one or two operands: an extra record, a layer call, a block. */
+static void free_special(mg_arena *arena, mg_node node, mg_meta meta) {
+    const mg_operands pair = arena->operands[node];
+    mg_extra *extra = meta.flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
+    if (meta.arity == MG_FUSED) arena->neuron_leave(arena, node);
+    if (!(meta.flags & MG_PARAMETER) || !arena->parameter_died(arena, node))
+        mg_arena_give(arena, node);
+    if (meta.arity == MG_NARY) {
+        const mg_node *operands = mg_extra_operands(extra);
+        for (uint32_t i = 0; i < extra->n_operands; i++) drop_use(arena, operands[i]);
+    } else if (meta.arity == 1) {
+        drop_use(arena, pair.a);
+    }
+    if (extra) mg_free(extra);
+}
+
 /* Free the dying one by one. A hook may release further nodes: they join the list and the loop
- * that is already running takes them, so that no chain recurses. */
+ * that is already running takes them, so that no chain recurses.
+ *
+ * The heads of the lists are in registers; they go back to the arena around anything that could
+ * use it. */
 static void free_dying(mg_arena *arena) {
     if (arena->releasing || arena->dying == MG_NO_NODE) return;
     arena->releasing = 1;
-    mg_node node;
-    while ((node = arena->dying) != MG_NO_NODE) {
+    mg_node dying = arena->dying, free_list = arena->free, n_freed = 0;
+#define HAND_OVER(statement)                                                                       \
+    do {                                                                                           \
+        arena->dying = dying;                                                                      \
+        arena->free = free_list;                                                                   \
+        arena->n_live -= n_freed;                                                                  \
+        n_freed = 0;                                                                               \
+        statement;                                                                                 \
+        dying = arena->dying;                                                                      \
+        free_list = arena->free;                                                                   \
+    } while (0)
+#define DROP(operand)                                                                              \
+    do {                                                                                           \
+        mg_meta *const used = &arena->meta[operand];                                               \
+        if (used->flags & (MG_PINNED | MG_PARAMETER)) {                                            \
+            HAND_OVER(drop_use(arena, operand));                                                   \
+        } else if (--used->refs == 0) {                                                            \
+            used->refs = dying;                                                                    \
+            dying = operand;                                                                       \
+        }                                                                                          \
+    } while (0)
+    while (dying != MG_NO_NODE) {
+        const mg_node node = dying;
         const mg_meta meta = arena->meta[node];
-        const mg_operands pair = arena->operands[node];
-        mg_extra *extra = meta.flags & MG_HAS_EXTRA ? arena->aux[node].extra : NULL;
-
-        arena->dying = meta.refs;
+        dying = meta.refs;
         arena->meta[node].refs = 0;
-        arena->n_live--;
-        if (meta.arity == MG_FUSED) arena->neuron_leave(arena, node);
-        if (!(meta.flags & MG_PARAMETER) || !arena->parameter_died(arena, node))
-            mg_arena_give(arena, node);
-
-        if (meta.arity == MG_NARY) {
-            const mg_node *operands = mg_extra_operands(extra);
-            for (uint32_t i = 0; i < extra->n_operands; i++) drop_use(arena, operands[i]);
-        } else if (meta.arity != MG_FUSED) {
-            if (meta.arity > 0) drop_use(arena, pair.a);
-            if (meta.arity > 1) drop_use(arena, pair.b);
+        n_freed++;
+        if (meta.arity > 2 || (meta.flags & (MG_HAS_EXTRA | MG_PARAMETER))) {
+            HAND_OVER(free_special(arena, node, meta));
+            continue;
         }
-        if (extra) mg_free(extra);
+        const mg_operands pair = arena->operands[node];
+        arena->meta[node].flags = 0;
+        arena->operands[node].a = free_list;
+        free_list = node;
+        if (meta.arity > 0) DROP(pair.a);
+        if (meta.arity > 1) DROP(pair.b);
     }
+    HAND_OVER((void)0);
+#undef DROP
+#undef HAND_OVER
     arena->releasing = 0;
 }
 

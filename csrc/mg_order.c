@@ -51,16 +51,21 @@ typedef struct {
     uint32_t n_open_shared; /* ... of which some had been met before */
 } walk;
 
+/* An operand is met while some neuron has passed inputs. */
+static void check_open(walk *w, mg_node operand) {
+    const mg_arena *arena = w->arena;
+    const uint8_t flags = arena->meta[operand].flags;
+    if (flags & MG_OPEN_INPUT) w->conflict = 1;
+    if ((flags & MG_PARAMETER) && arena->aux[operand].block->n_open > 0) w->conflict = 1;
+}
+
 /* Mark an operand as met. True if the walk must go down to it first. */
 static inline int must_enter(walk *w, mg_node operand) {
     const mg_arena *arena = w->arena;
-    const mg_meta meta = arena->meta[operand];
-    if (w->n_open > 0) {
-        if (meta.flags & MG_OPEN_INPUT) w->conflict = 1;
-        if ((meta.flags & MG_PARAMETER) && arena->aux[operand].block->n_open > 0) w->conflict = 1;
-    }
+    if (w->n_open > 0) check_open(w, operand);
     if (arena->mark[operand] == arena->epoch) return 0;
     arena->mark[operand] = arena->epoch;
+    const mg_meta meta = arena->meta[operand];
     return meta.arity != 0 || w->scope != MG_ORDER_ACTIVE || (meta.flags & MG_CUSTOM);
 }
 
@@ -138,6 +143,29 @@ static mg_status settle_neuron(walk *w, mg_node node) {
     return mg_neuron_expand(w->arena, node);
 }
 
+/* Look at a neuron's inputs from `*i` on: the one to go down to, or MG_NO_NODE when done. */
+static mg_node look_at_inputs(walk *w, mg_node neuron, uint32_t *i) {
+    const mg_call *call = w->arena->aux[neuron].call;
+    if (*i == 0 && !enter_neuron(w, neuron)) return MG_NO_NODE;
+    *i = next_input(w, neuron, *i);
+    if (*i < call->n_in) {
+        open_neuron(w, neuron, *i);
+        return call->inputs[*i];
+    }
+    close_neuron(w, neuron);
+    return MG_NO_NODE;
+}
+
+/* Look at the operands of any other node likewise. */
+static inline mg_node look_at_operands(walk *w, mg_node node, uint32_t *i) {
+    const mg_arena *arena = w->arena;
+    const mg_node *operands;
+    const uint32_t n_operands = mg_node_operands(arena, node, &operands);
+    for (; *i < n_operands; ++*i)
+        if (must_enter(w, operands[*i])) return operands[*i];
+    return MG_NO_NODE;
+}
+
 /* One walk; w->conflict says that the order must not be used. */
 static mg_status run(walk *w, mg_node root) {
     mg_arena *arena = w->arena;
@@ -147,37 +175,20 @@ static mg_status run(walk *w, mg_node root) {
     order->n_nodes = 0;
 
     /* The node being looked at stays out of the stack, which holds its unfinished users. */
-    mg_node node = root;
+    mg_node node = root, operand;
     uint32_t i = 0;
     for (;;) {
-        uint32_t n_operands;
-        mg_node operand = MG_NO_NODE;
-        if (arena->meta[node].arity == MG_FUSED && i == 0 &&
-            settle_neuron(w, node) != MG_OK)
+        if (arena->meta[node].arity == MG_FUSED && i == 0 && settle_neuron(w, node) != MG_OK)
             return MG_NO_MEMORY;
-        if (arena->meta[node].arity == MG_FUSED) {
-            n_operands = arena->aux[node].call->n_in;
-            if (i == 0 && !enter_neuron(w, node)) i = n_operands;
-            i = next_input(w, node, i);
-            if (i < n_operands) {
-                operand = arena->aux[node].call->inputs[i];
-                open_neuron(w, node, i);
-            } else {
-                close_neuron(w, node);
-            }
-        } else {
-            const mg_node *operands;
-            n_operands = mg_node_operands(arena, node, &operands);
-            while (i < n_operands && !must_enter(w, operands[i])) i++;
-            if (i < n_operands) operand = operands[i];
-            /* A closure may look at any gradient: neurons must have the scalar order. */
-            if (arena->meta[node].flags & MG_CUSTOM) w->conflict = 1;
-        }
+        operand = arena->meta[node].arity == MG_FUSED ? look_at_inputs(w, node, &i)
+                                                      : look_at_operands(w, node, &i);
         if (operand != MG_NO_NODE) {
             if (push(order, &w->depth, node, i + 1) != MG_OK) return MG_NO_MEMORY;
             node = operand;
             i = 0;
         } else {
+            /* A closure may look at any gradient: neurons must have the scalar order. */
+            if (arena->meta[node].flags & MG_CUSTOM) w->conflict = 1;
             if (emit(order, node) != MG_OK) return MG_NO_MEMORY;
             if (w->depth == 0) return MG_OK;
             w->depth--;
@@ -187,7 +198,49 @@ static mg_status run(walk *w, mg_node root) {
     }
 }
 
+/* A walk over a graph of ordinary nodes only: what small graphs are. False if it met another
+ * kind of node or memory ran out, and the order must be made by `run`. */
+static int run_ordinary(mg_arena *arena, mg_node root, mg_order_scope scope, mg_order *order) {
+    mg_arena_next_epoch(arena);
+    const mg_meta *const meta = arena->meta;
+    const mg_operands *const operands = arena->operands;
+    uint32_t *const mark = arena->mark;
+    const uint32_t epoch = arena->epoch;
+    const int leaves = scope != MG_ORDER_ACTIVE;
+    size_t depth = 0;
+    mg_node node = root;
+    uint32_t i = 0;
+    if (meta[root].arity > 2 || (meta[root].flags & MG_CUSTOM)) return 0;
+    mark[root] = epoch;
+    order->n_nodes = 0;
+    for (;;) {
+        const mg_operands pair = operands[node];
+        const uint32_t arity = meta[node].arity;
+        for (; i < arity; i++) {
+            const mg_node operand = i == 0 ? pair.a : pair.b;
+            if (mark[operand] == epoch) continue;
+            mark[operand] = epoch;
+            const mg_meta next = meta[operand];
+            if (next.arity > 2 || (next.flags & MG_CUSTOM)) return 0;
+            if (next.arity == 0 && !leaves) continue;
+            if (push(order, &depth, node, i + 1) != MG_OK) return 0;
+            node = operand;
+            break;
+        }
+        if (i < arity) {
+            i = 0;
+            continue;
+        }
+        if (emit(order, node) != MG_OK) return 0;
+        if (depth == 0) return 1;
+        depth--;
+        node = order->stack[depth].node;
+        i = order->stack[depth].next;
+    }
+}
+
 mg_status mg_order_build(mg_arena *arena, mg_node root, mg_order_scope scope, mg_order *order) {
+    if (run_ordinary(arena, root, scope, order)) return MG_OK;
     walk w = {.arena = arena, .order = order, .scope = scope, .expand = scope == MG_ORDER_ALL};
     mg_status st = run(&w, root);
     if (st != MG_OK) {
