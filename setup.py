@@ -45,6 +45,7 @@ core = Extension(
     depends=sorted(
         glob("csrc/*.h")
         + glob("csrc/*.def")
+        + glob("csrc/*.inc")
         + glob("micrograd_fast/*.pxi")
         + glob("micrograd_fast/*.pxd")
     ),

@@ -244,7 +244,7 @@ void mg_arena_next_epoch(mg_arena *arena);
 size_t mg_arena_node_bytes(void);
 
 #ifdef MG_TESTING
-/* The nth allocation from now fails (0: none does), and growth goes one node at a time. */
+/* The nth allocation from now fails (0: none does). Small arenas grow by one node at a time. */
 void mg_testing_fail_allocation(long nth);
 #endif
 

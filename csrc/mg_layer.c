@@ -295,6 +295,14 @@ void mg_layer_attach(mg_arena *arena) {
     arena->parameter_died = parameter_died;
 }
 
+void mg_layer_detach(mg_arena *arena) {
+    while (arena->free_runs) {
+        mg_block *run = arena->free_runs;
+        arena->free_runs = (mg_block *)run->owner;
+        mg_free(run);
+    }
+}
+
 /* Neurons */
 
 int mg_neuron_is_fresh(const mg_arena *arena, mg_node neuron) {

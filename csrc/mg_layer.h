@@ -75,6 +75,9 @@ typedef struct mg_call {
 /* Tell the arena whom to ask about neurons and parameters. */
 void mg_layer_attach(mg_arena *arena);
 
+/* Forget the free runs, before the arena is destroyed. */
+void mg_layer_detach(mg_arena *arena);
+
 /* Declare that `n_rows * (n_in + 1)` leaves from `base` on are the rows of a layer. NULL when
  * memory is out. `run` says that they came from mg_arena_take_run. */
 mg_block *mg_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t n_in, int run);

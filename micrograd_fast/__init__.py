@@ -12,8 +12,35 @@ the result by everything it was computed from.
 """
 
 from .engine import Value, dot, sum
+from .losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    hinge_loss,
+    log_softmax,
+    mse_loss,
+    nll_loss,
+    softmax,
+)
 from .nn import MLP, Layer, Module, Neuron
 
 __version__ = "0.1.0"
 
-__all__ = ["MLP", "Layer", "Module", "Neuron", "Value", "__version__", "dot", "sum"]
+__all__ = [
+    "MLP",
+    "Layer",
+    "Module",
+    "Neuron",
+    "Value",
+    "__version__",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dot",
+    "hinge_loss",
+    "log_softmax",
+    "mse_loss",
+    "nll_loss",
+    "softmax",
+    "sum",
+]

@@ -152,6 +152,30 @@ cdef extern from "mg_layer.h":
     void mg_neuron_zero_grad(mg_arena *arena, mg_node neuron)
 
 
+cdef extern from "mg_optim.h":
+    ctypedef struct mg_sgd:
+        double lr
+        double momentum
+        double dampening
+        double weight_decay
+        int nesterov
+
+    ctypedef struct mg_adam:
+        double lr
+        double beta1
+        double beta2
+        double eps
+        double weight_decay
+        int decoupled
+        double correction1
+        double correction2
+
+    void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_sgd *rule,
+                     double *velocity, int first)
+    mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes,
+                           const mg_adam *rule, double *m, double *v, size_t *n_done)
+
+
 cdef extern from "mg_order.h":
     ctypedef enum mg_order_scope:
         MG_ORDER_ACTIVE

@@ -1,0 +1,83 @@
+# The few commands of this project. PYTHON makes the virtual environment in VENV.
+PYTHON ?= python3
+VENV ?= .venv
+CC ?= cc
+
+python := $(abspath $(VENV))/bin/python
+pip := $(python) -m pip --disable-pip-version-check --quiet
+# What an earlier build left could end up in the package.
+install := rm -rf build/lib* build/bdist* && $(pip) install
+
+c_sources := $(sort $(wildcard csrc/*.c csrc/tests/*.c))
+c_headers := $(wildcard csrc/*.h csrc/*.def csrc/tests/*.h)
+c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -Icsrc -DMG_TESTING
+
+.PHONY: demo test develop test-c sanitize test-all-pythons bench lint typecheck wheel clean
+
+# -I and the change of folder keep the source folder off the path: what runs is what is installed.
+demo: $(VENV)
+	$(install) '.[demo]'
+	$(python) -I -m micrograd_fast demo $(ARGS)
+
+TEST_EXTRA ?= test
+test: $(VENV)
+	$(install) '.[$(TEST_EXTRA)]'
+	cd tests && $(python) -m pytest $(ARGS)
+	cd tests && $(python) -m pytest --doctest-modules --pyargs micrograd_fast
+
+develop: $(VENV)
+	MICROGRAD_FAST_WERROR=1 $(pip) install --editable '.[dev]'
+
+$(VENV):
+	$(PYTHON) -m venv $(VENV)
+
+test-c: build/test-c
+	build/test-c
+
+build/test-c: $(c_sources) $(c_headers)
+	@mkdir -p build
+	$(CC) $(c_flags) $(c_sources) -lm -o $@
+
+sanitize: build/sanitize
+	build/sanitize
+
+build/sanitize: $(c_sources) $(c_headers)
+	@mkdir -p build
+	$(CC) $(c_flags) -fsanitize=address,undefined -fno-sanitize-recover=all $(c_sources) -lm -o $@
+
+# PyTorch is left out: it is not built for every Python, and its answers do not depend on it.
+test-all-pythons:
+	@found=; \
+	for version in 3.10 3.11 3.12 3.13; do \
+	    python=$$(ls -d $$HOME/.pyenv/versions/$$version.*/bin/python 2>/dev/null | tail -n 1); \
+	    [ -n "$$python" ] || python=$$(command -v python$$version) || continue; \
+	    "$$python" -c '' 2>/dev/null || continue; \
+	    found="$$found $$version"; \
+	    echo "Python $$version: $$python"; \
+	    PYTHONPATH=$(abspath tests/without_torch) $(MAKE) --no-print-directory test \
+	        PYTHON="$$python" VENV=".venv-$$version" TEST_EXTRA=test-light || exit 1; \
+	done; \
+	[ -n "$$found" ] && echo "passed on$$found"
+
+bench: $(VENV)
+	$(install) '.[bench]'
+	$(python) -m bench $(ARGS)
+
+lint: develop
+	$(python) -m ruff check
+	$(python) -m ruff format --check
+	$(abspath $(VENV))/bin/clang-format --dry-run --Werror $(c_sources) $(filter %.h,$(c_headers))
+
+typecheck: develop
+	$(python) -m mypy
+	cd tests && $(python) -m mypy.stubtest --ignore-missing-stub \
+	    --allowlist stubtest-allowlist.txt micrograd_fast
+
+wheel: $(VENV)
+	$(pip) install build
+	rm -rf build/lib* build/bdist* dist
+	$(python) -m build
+
+clean:
+	rm -rf build dist *.egg-info .venv .venv-* moons-demo micrograd_fast/*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,22 @@
+"""One side of one row, in a process of its own: ``python -m bench.worker ROW SIDE``."""
+
+import json
+import sys
+
+from .rows import ROWS
+from .timing import MissingPeerError, serve
+
+
+def main(row_name: str, side_name: str) -> None:
+    """Prepare the side and time it as often as it is asked to."""
+    (row,) = (row for row in ROWS if row.name == row_name)
+    try:
+        side = getattr(row, side_name)()
+    except MissingPeerError as missing:
+        print(json.dumps({"missing": str(missing)}))
+    else:
+        serve(side)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

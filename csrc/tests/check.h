@@ -1,0 +1,32 @@
+/* A minimal test runner: CHECK counts, RUN names. */
+#ifndef MG_TESTS_CHECK_H
+#define MG_TESTS_CHECK_H
+
+#include <stdio.h>
+
+extern int checks_failed;
+
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
+            checks_failed++;                                                                       \
+        }                                                                                          \
+    } while (0)
+
+void test_operations(void);
+void test_arena(void);
+void test_backward(void);
+void test_layers(void);
+
+/* An arena for one test: no handles, layers attached. */
+#include "mg_backward.h"
+mg_arena *test_arena_new(void);
+
+/* End a test: every node must be gone. */
+void test_arena_end(mg_arena *arena);
+
+/* Deterministic numbers in [-2, 2). */
+double test_random(void);
+
+#endif

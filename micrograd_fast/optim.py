@@ -1,0 +1,456 @@
+"""Optimizers and learning-rate schedules, with PyTorch's names and arguments.
+
+A step is one C loop over the parameters, which may be any list of Values. Its arithmetic is that
+of the same rule written out in Python, line by line, to the last bit.
+"""
+
+import math
+
+from ._core import Updates
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineAnnealingLR",
+    "LinearLR",
+    "LinearWarmupDecay",
+    "StepLR",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+]
+
+
+def _check(name, number, low=0.0, below=math.inf):
+    if not low <= number < below:
+        limit = "" if below == math.inf else f" and below {below}"
+        raise ValueError(f"{name} must be at least {low}{limit}, found {number}")
+
+
+class _Optimizer:
+    """What all optimizers share: groups of parameters and their state."""
+
+    def __init__(self, params, defaults):
+        groups = list(params)
+        if not groups:
+            raise ValueError("an optimizer wants at least one parameter, found an empty list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        self.defaults = defaults
+        self.param_groups = []
+        self._updates = []
+        self._n_steps = []
+        seen = set()
+        for group in groups:
+            group = {**defaults, **group, "params": list(group["params"])}
+            self._check_group(group)
+            for p in group["params"]:
+                if id(p) in seen:
+                    raise ValueError(f"a parameter appears twice in the optimizer: {p!r}")
+                seen.add(id(p))
+            self._updates.append(Updates(group["params"]))
+            self._n_steps.append(0)
+            self.param_groups.append(group)
+
+    def zero_grad(self):
+        """Set the gradient of every parameter to 0."""
+        for updates in self._updates:
+            updates.zero_grad()
+
+    def step(self):
+        """Update every parameter from its gradient."""
+        for i, group in enumerate(self.param_groups):
+            self._n_steps[i] += 1
+            self._step_group(self._updates[i], group, self._n_steps[i])
+
+    def state_dict(self):
+        """Return the state as plain numbers, in PyTorch's layout.
+
+        Returns
+        -------
+        dict
+            ``state``, by the running number of the parameter, and ``param_groups``.
+        """
+        state, groups = {}, []
+        for updates, group, n_steps in zip(
+            self._updates, self.param_groups, self._n_steps, strict=True
+        ):
+            numbers = range(len(state), len(state) + len(updates.values))
+            for number, first, second in zip(numbers, *updates.columns(), strict=True):
+                state[number] = self._entry(n_steps, first, second)
+            groups.append({**group, "params": list(numbers)})
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict):
+        """Take over a state that `state_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If it is of other groups than these.
+        """
+        groups = state_dict["param_groups"]
+        found = [len(group["params"]) for group in groups]
+        wanted = [len(group["params"]) for group in self.param_groups]
+        if found != wanted:
+            raise ValueError(f"the state is of groups of {found} parameters, wanted {wanted}")
+        for i, saved in enumerate(groups):
+            options = {key: option for key, option in saved.items() if key != "params"}
+            self.param_groups[i].update(options)
+            entries = [state_dict["state"][number] for number in saved["params"]]
+            self._n_steps[i] = self._load_entries(self._updates[i], entries)
+
+
+class SGD(_Optimizer):
+    """Stochastic gradient descent, with momentum, Nesterov's variant and weight decay.
+
+    Parameters
+    ----------
+    params : iterable of Value, or of dict
+        What to train; dicts are groups with ``params`` and options of their own.
+    lr : float, optional
+        The learning rate.
+    momentum, dampening, weight_decay : float, optional
+    nesterov : bool, optional
+        Needs a momentum and no dampening.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is no Value.
+    ValueError
+        If there are no parameters, one appears twice, or an option is out of range.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> p = Value(1.0)
+    >>> optimizer = SGD([p], lr=0.25)
+    >>> (p * p).backward()
+    >>> optimizer.step()
+    >>> p.data
+    0.5
+    """
+
+    def __init__(
+        self, params, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+            },
+        )
+
+    def _check_group(self, group):
+        for name in ("lr", "momentum", "weight_decay"):
+            _check(name, group[name])
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+
+    def _step_group(self, updates, group, n_steps):
+        updates.sgd(
+            group["lr"],
+            group["momentum"],
+            group["dampening"],
+            group["weight_decay"],
+            group["nesterov"],
+        )
+
+    def _entry(self, n_steps, first, second):
+        return {"step": n_steps, "momentum_buffer": first}
+
+    def _load_entries(self, updates, entries):
+        buffers = [entry["momentum_buffer"] for entry in entries]
+        n_steps = entries[0]["step"]
+        updates.set_columns(buffers, [0.0] * len(buffers), n_steps > 0)
+        return n_steps
+
+
+class Adam(_Optimizer):
+    """Adam, after Kingma and Ba, "Adam: A Method for Stochastic Optimization" (2015).
+
+    With g the gradient and t the number of the step::
+
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        p -= lr * (m / (1 - b1**t)) / ((v / (1 - b2**t)) ** 0.5 + eps)
+
+    Parameters
+    ----------
+    params : iterable of Value, or of dict
+        What to train; dicts are groups with ``params`` and options of their own.
+    lr : float, optional
+    betas : pair of float, optional
+    eps : float, optional
+    weight_decay : float, optional
+        Added to the gradient as a multiple of the parameter.
+
+    Raises
+    ------
+    TypeError
+        If a parameter is no Value.
+    ValueError
+        If there are no parameters, one appears twice, or an option is out of range.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> p = Value(1.0)
+    >>> optimizer = Adam([p], lr=0.1)
+    >>> (p * p).backward()
+    >>> optimizer.step()
+    >>> round(p.data, 6)
+    0.9
+    """
+
+    _decoupled = False
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    def _check_group(self, group):
+        for name in ("lr", "eps", "weight_decay"):
+            _check(name, group[name])
+        for beta in group["betas"]:
+            _check("a beta", beta, below=1.0)
+
+    def _step_group(self, updates, group, n_steps):
+        beta1, beta2 = group["betas"]
+        updates.adam(
+            group["lr"],
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            self._decoupled,
+            1 - beta1**n_steps,
+            1 - beta2**n_steps,
+        )
+
+    def _entry(self, n_steps, first, second):
+        return {"step": n_steps, "exp_avg": first, "exp_avg_sq": second}
+
+    def _load_entries(self, updates, entries):
+        updates.set_columns(
+            [entry["exp_avg"] for entry in entries],
+            [entry["exp_avg_sq"] for entry in entries],
+            False,
+        )
+        return entries[0]["step"]
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay, after Loshchilov and Hutter (2019).
+
+    Before the step of `Adam`, each parameter is multiplied by ``1 - lr * weight_decay``.
+
+    Parameters
+    ----------
+    params, lr, betas, eps
+        As for `Adam`.
+    weight_decay : float, optional
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> p = Value(1.0)
+    >>> AdamW([p], lr=0.1, weight_decay=0.5).step()
+    >>> p.data
+    0.95
+    """
+
+    _decoupled = True
+
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class _Scheduler:
+    """What all schedules share: the count of epochs and the rates to start from."""
+
+    def __init__(self, optimizer, last_epoch=-1):
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = last_epoch
+        self.step()
+
+    def step(self):
+        """Go on to the next epoch and set the optimizer's learning rates."""
+        self.last_epoch += 1
+        factors = [self._rate(base) for base in self.base_lrs]
+        for group, lr in zip(self.optimizer.param_groups, factors, strict=True):
+            group["lr"] = lr
+
+    def get_last_lr(self):
+        """Return the learning rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self):
+        """Return everything but the optimizer."""
+        return {key: entry for key, entry in vars(self).items() if key != "optimizer"}
+
+    def load_state_dict(self, state_dict):
+        """Take over a state that `state_dict` gave."""
+        vars(self).update(state_dict)
+
+
+class StepLR(_Scheduler):
+    """Multiply the learning rate by `gamma` every `step_size` epochs.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> optimizer = SGD([Value(1.0)], lr=1.0)
+    >>> schedule = StepLR(optimizer, step_size=1, gamma=0.5)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+        _check("step_size", step_size, 1)
+        self.step_size = step_size
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def _rate(self, base):
+        return base * self.gamma ** (self.last_epoch // self.step_size)
+
+
+class CosineAnnealingLR(_Scheduler):
+    """Follow half a cosine from the learning rate down to `eta_min` over `T_max` epochs.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> optimizer = SGD([Value(1.0)], lr=1.0)
+    >>> schedule = CosineAnnealingLR(optimizer, T_max=3)
+    >>> schedule.step()
+    >>> round(schedule.get_last_lr()[0], 6)
+    0.75
+    """
+
+    def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
+        _check("T_max", T_max, 1)
+        self.T_max = T_max
+        self.eta_min = eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def _rate(self, base):
+        cosine = math.cos(math.pi * self.last_epoch / self.T_max)
+        return self.eta_min + (base - self.eta_min) * (1 + cosine) / 2
+
+
+class LinearLR(_Scheduler):
+    """Go in a straight line from `start_factor` to `end_factor` times the learning rate.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> optimizer = SGD([Value(1.0)], lr=1.0)
+    >>> schedule = LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.75]
+    """
+
+    def __init__(
+        self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1
+    ):
+        _check("total_iters", total_iters, 1)
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def _rate(self, base):
+        done = min(self.last_epoch, self.total_iters) / self.total_iters
+        return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
+
+
+class LinearWarmupDecay(_Scheduler):
+    """Rise in a straight line over `warmup_steps`, then fall to 0 at `total_steps`.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> optimizer = SGD([Value(1.0)], lr=1.0)
+    >>> schedule = LinearWarmupDecay(optimizer, warmup_steps=0, total_steps=4)
+    >>> schedule.step()
+    >>> schedule.get_last_lr()
+    [0.75]
+    """
+
+    def __init__(self, optimizer, warmup_steps, total_steps, last_epoch=-1):
+        _check("warmup_steps", warmup_steps)
+        _check("total_steps", total_steps, warmup_steps + 1)
+        self.warmup_steps = warmup_steps
+        self.total_steps = total_steps
+        super().__init__(optimizer, last_epoch)
+
+    def _rate(self, base):
+        if self.last_epoch < self.warmup_steps:
+            return base * (self.last_epoch + 1) / self.warmup_steps
+        left = max(0, self.total_steps - self.last_epoch)
+        return base * left / (self.total_steps - self.warmup_steps)
+
+
+def clip_grad_value_(params, clip_value):
+    """Limit every gradient to the range from ``-clip_value`` to ``clip_value``.
+
+    Parameters
+    ----------
+    params : iterable of Value
+    clip_value : float
+
+    Raises
+    ------
+    ValueError
+        If `clip_value` is negative.
+    """
+    _check("clip_value", clip_value)
+    for p in params:
+        p.grad = min(max(p.grad, -clip_value), clip_value)
+
+
+def clip_grad_norm_(params, max_norm, norm_type=2.0):
+    """Scale the gradients down together, so that their norm is at most `max_norm`.
+
+    Parameters
+    ----------
+    params : iterable of Value
+    max_norm : float
+    norm_type : float, optional
+        The order of the norm; ``inf`` is the largest magnitude.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    ValueError
+        If `max_norm` is negative.
+    """
+    _check("max_norm", max_norm)
+    params = list(params)
+    magnitudes = [abs(p.grad) for p in params]
+    if norm_type == math.inf:
+        norm = max(magnitudes, default=0.0)
+    else:
+        norm = math.fsum(g**norm_type for g in magnitudes) ** (1.0 / norm_type)
+    factor = max_norm / (norm + 1e-6)
+    if factor < 1.0:
+        for p in params:
+            p.grad *= factor
+    return norm

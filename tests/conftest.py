@@ -1,0 +1,95 @@
+"""What every test file shares: the two engines behind one name, and the leak check.
+
+A test that takes `engine` runs twice, over the pure-Python reference and over the compiled
+engine, because both make the same promise. A test that takes `compiled` runs over the compiled
+engine alone; a comment there says which part of the promise the reference is free of.
+
+The oracles are imported here so that a missing one stops the whole suite with its name: a suite
+that quietly tests less is worth less than none.
+"""
+
+import gc
+import importlib
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import micrograd  # noqa: F401
+import numpy  # noqa: F401
+import pytest
+import sklearn  # noqa: F401
+import torch
+
+# Import mode "importlib" leaves the helper modules beside this file off the path.
+sys.path.append(str(Path(__file__).parent))
+
+import support
+
+torch.set_num_threads(1)
+
+
+def load_engine(name):
+    """The names of one implementation: Value, sum, dot, nn, name, and the arena's statistics."""
+    package = {"reference": "micrograd_fast.reference", "eager": "micrograd_fast"}[name]
+    engine = importlib.import_module(f"{package}.engine")
+    namespace = SimpleNamespace(
+        name=name,
+        Value=engine.Value,
+        sum=engine.sum,
+        dot=engine.dot,
+        nn=importlib.import_module(f"{package}.nn"),
+        arena_stats=None,
+    )
+    if name == "eager":
+        namespace.arena_stats = importlib.import_module("micrograd_fast._core").arena_stats
+    return namespace
+
+
+@pytest.fixture(scope="session", params=["reference", "eager"])
+def engine(request):
+    """Each implementation of the contract in turn."""
+    return load_engine(request.param)
+
+
+@pytest.fixture(scope="session")
+def compiled():
+    """The compiled engine."""
+    return load_engine("eager")
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """The pure-Python engine."""
+    return load_engine("reference")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call":
+        item.call_passed = report.passed
+    return report
+
+
+def live_nodes():
+    """Nodes in the arena that nothing but garbage holds; 0 before the engine is loaded."""
+    core = sys.modules.get("micrograd_fast._core")
+    return support.live_nodes_after_collection(core.arena_stats) if core else 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_modules_are_old_news():
+    """Keep the collector from walking torch and the rest once a test."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def arena_returns_to_its_baseline(request, imported_modules_are_old_news):
+    """Whatever a test built is gone from the arena after it."""
+    before = live_nodes()
+    yield
+    # A failure keeps its frames, and with them the graph, for the report.
+    if getattr(request.node, "call_passed", False):
+        leaked = live_nodes() - before
+        assert leaked <= 0, f"the test left {leaked} nodes in the arena"

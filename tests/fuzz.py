@@ -1,0 +1,67 @@
+"""Random programs on the compiled engine and the reference until the time is up.
+
+    python tests/fuzz.py --seconds 600 --seed 1
+
+Prints the seed of every program on which the two differ, and exits with 1 if there was any. A
+program is found again with ``--seed`` set to its number and ``--seconds 0``.
+"""
+
+import argparse
+import importlib
+import random
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+sys.path.append(str(Path(__file__).parent))
+
+from random_graphs import CLASSIC, KINDS, first_difference, random_program, run
+from support import live_nodes_after_collection
+
+
+def engine_of(package):
+    module = importlib.import_module(f"{package}.engine")
+    return SimpleNamespace(Value=module.Value, sum=module.sum, dot=module.dot)
+
+
+def check(seed, compiled, reference, arena_stats):
+    """None, or what is wrong with the program of this seed."""
+    rng = random.Random(f"fuzz {seed}")
+    size = int(3 * 200 ** rng.random())
+    wild = rng.random() < 0.6
+    kinds = rng.choice([KINDS, KINDS, CLASSIC, rng.sample(KINDS, rng.randint(2, 8))])
+    program = random_program(reference, seed, size, kinds=kinds, wild=wild)
+    before = arena_stats()["live_nodes"]
+    ours = run(compiled, program)
+    theirs = run(reference, program)
+    if ours != theirs:
+        return f"differs at {first_difference(ours, theirs)}"
+    left = live_nodes_after_collection(arena_stats) - before
+    return f"left {left} nodes in the arena" if left else None
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long to go on")
+    parser.add_argument("--seed", type=int, default=0, help="the first program's number")
+    options = parser.parse_args(arguments)
+    compiled = engine_of("micrograd_fast")
+    reference = engine_of("micrograd_fast.reference")
+    arena_stats = importlib.import_module("micrograd_fast._core").arena_stats
+    deadline = time.monotonic() + options.seconds
+    seed, n_bad = options.seed, 0
+    while True:
+        complaint = check(seed, compiled, reference, arena_stats)
+        if complaint:
+            n_bad += 1
+            print(f"program {seed}: {complaint}")
+        seed += 1
+        if time.monotonic() >= deadline:
+            break
+    print(f"seed {options.seed}: {seed - options.seed} programs, {n_bad} with a difference")
+    return 1 if n_bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

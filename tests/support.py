@@ -1,0 +1,147 @@
+"""Helpers that say exactly what the tests compare."""
+
+import gc
+import math
+import os
+import subprocess
+import sys
+import textwrap
+
+#: Numbers at which floating-point code goes wrong.
+SPECIAL_NUMBERS = [
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    -2.0,
+    3.0,
+    -3.0,
+    2.5,
+    1.0 / 3.0,
+    -1.0 / 3.0,
+    5e-324,
+    -5e-324,
+    2.2250738585072014e-308,
+    2.225073858507201e-308,  # the largest subnormal
+    1e-320,
+    1.0 - 2.0**-53,
+    1.0 + 2.0**-52,
+    -1.0 - 2.0**-52,
+    36.7,
+    -745.2,
+    709.78,
+    709.79,
+    1000.0,
+    -1000.0,
+    1023.0,
+    1024.0,
+    -1074.0,
+    2.0**52,
+    2.0**53 - 1.0,  # the largest odd float
+    -(2.0**53) + 1.0,
+    2.0**53,
+    -(2.0**53) - 2.0,
+    1e16,
+    1e200,
+    -1e200,
+    1.7976931348623157e308,
+    -1.7976931348623157e308,
+    math.inf,
+    -math.inf,
+    math.nan,
+]
+
+
+def bits(number):
+    """A float as text that tells every value apart: -0.0 from 0.0, and nan equal to nan.
+
+    The sign and payload of a nan are left out: IEEE 754 leaves them open, and Python shows them
+    nowhere.
+    """
+    return float(number).hex()
+
+
+def same_bits(x, y):
+    """Whether two floats are the same number to the last bit (nan is nan)."""
+    return bits(x) == bits(y)
+
+
+def outcome(function, *args):
+    """What a call does, to be compared: the bits it gives or the type it raises."""
+    try:
+        result = function(*args)
+    except Exception as error:
+        return f"raises {type(error).__name__}"
+    return bits(result)
+
+
+def trace(root):
+    """Every node under `root`, operands first, in the order in which backward meets them."""
+    order, met, stack = [], {id(root)}, [(root, iter(root._children))]
+    while stack:
+        node, operands = stack[-1]
+        for operand in operands:
+            if id(operand) not in met:
+                met.add(id(operand))
+                stack.append((operand, iter(operand._children)))
+                break
+        else:
+            order.append(node)
+            stack.pop()
+    return order
+
+
+def picture(root):
+    """The graph under `root` as plain data: op, operands by position, data and grad to the bit."""
+    order = trace(root)
+    position = {id(node): i for i, node in enumerate(order)}
+    return [
+        (
+            node._op,
+            tuple(position[id(operand)] for operand in node._children),
+            bits(node.data),
+            bits(node.grad),
+        )
+        for node in order
+    ]
+
+
+def live_nodes_after_collection(arena_stats):
+    """Nodes in use once the collector finds no more; a cycle through a graph may take it a few
+    rounds, one for each layer of handles that it frees."""
+    before, now = None, arena_stats()["live_nodes"]
+    while now != before:
+        gc.collect()
+        before, now = now, arena_stats()["live_nodes"]
+    return now
+
+
+def run_python(program, *arguments, timeout=600):
+    """Run `program` in a fresh interpreter and return what it printed; fail on a bad exit.
+
+    The time limit only keeps a hang from being endless; nothing is measured.
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},
+    )
+    assert finished.returncode == 0, (
+        f"the program ended with {finished.returncode}\n{finished.stdout}\n{finished.stderr}"
+    )
+    return finished.stdout
+
+
+def resident_bytes():
+    """Memory of this process that is in RAM now; where that is not to be had, its peak."""
+    if sys.platform == "linux":
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

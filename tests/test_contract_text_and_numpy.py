@@ -1,0 +1,206 @@
+"""Points 15 and 16 of the drop-in contract: repr, format, float, and numpy."""
+
+import gc
+import math
+import operator
+import sys
+
+import numpy as np
+import pytest
+import torch
+from support import same_bits
+
+# 15: repr, format, float -------------------------------------------------------------------------
+
+
+def test_15_repr(engine):
+    a = engine.Value(2)
+    assert repr(a) == str(a) == "Value(data=2.0, grad=0.0)"
+    a.grad = -1.5
+    assert repr(a) == "Value(data=2.0, grad=-1.5)"
+    assert repr(engine.Value(2.0, label="x")) == "Value(data=2.0, grad=0.0, label='x')"
+    assert repr(a * 3) == "Value(data=6.0, grad=0.0)"
+    for number in (-0.0, math.inf, math.nan, 1e22, 0.1, 5e-324):
+        assert repr(engine.Value(number)) == f"Value(data={number!r}, grad=0.0)"
+    assert repr([a]) == "[Value(data=2.0, grad=-1.5)]"
+
+
+def test_15_repr_quotes_the_label(engine):
+    for label in ("it's", 'a "b"', "a\nb", "\\", "ä"):
+        v = engine.Value(1.0, label=label)
+        assert repr(v) == f"Value(data=1.0, grad=0.0, label={label!r})"
+
+
+def test_15_format_is_that_of_data(engine):
+    v = engine.Value(3.14159)
+    assert f"{v:.3f}" == "3.142"
+    assert f"{v:>10.2e}|" == "  3.14e+00|"
+    assert format(v, "+.1f") == "+3.1"
+    assert "{:08.3f}".format(v) == "0003.142"  # noqa: UP032
+    with pytest.raises(ValueError, match="format"):
+        f"{v:nonsense}"
+
+
+def test_15_format_without_a_specification_is_str(engine):
+    v = engine.Value(2.0)
+    assert f"{v}" == format(v) == str(v)
+    assert f"{v!r}" == repr(v)
+
+
+def test_15_there_is_no_silent_float(engine):
+    v = engine.Value(2.0)
+    for convert in (float, int, complex, math.sqrt, math.exp, operator.index):
+        with pytest.raises(TypeError):
+            convert(v)
+    with pytest.raises(TypeError):
+        "%.3f" % v  # noqa: UP031
+    with pytest.raises(TypeError):
+        np.zeros(1)[0] = np.float64(v)
+    assert not hasattr(engine.Value, "__float__")
+    assert not hasattr(engine.Value, "__index__")
+
+
+def test_15_item_is_the_float(engine):
+    v = engine.Value(2)
+    assert v.item() == 2.0
+    assert type(v.item()) is float
+    assert type((v * 3).item()) is float
+
+
+# 16: numpy ---------------------------------------------------------------------------------------
+
+NUMPY_SCALARS = [
+    np.bool_(True),
+    np.int8(3),
+    np.int16(3),
+    np.int32(3),
+    np.int64(3),
+    np.uint8(3),
+    np.uint16(3),
+    np.uint32(3),
+    np.uint64(3),
+    np.float16(1.5),
+    np.float32(1.5),
+    np.float64(1.5),
+    np.longdouble(1.5),
+]
+
+
+@pytest.mark.parametrize("scalar", NUMPY_SCALARS, ids=lambda scalar: type(scalar).__name__)
+def test_16_numpy_scalars_on_either_side_give_a_value(engine, scalar):
+    number = float(scalar)
+    for build in [
+        lambda a, s: a + s,
+        lambda a, s: s + a,
+        lambda a, s: a * s,
+        lambda a, s: s * a,
+        lambda a, s: a - s,
+        lambda a, s: s - a,
+        lambda a, s: a / s,
+        lambda a, s: s / a,
+        lambda a, s: a**s,
+        lambda a, s: s**a,
+    ]:
+        a, b = engine.Value(2.0), engine.Value(2.0)
+        out, plain = build(a, scalar), build(b, number)
+        assert type(out) is engine.Value
+        out.backward()
+        plain.backward()
+        assert same_bits(out.data, plain.data)
+        assert same_bits(a.grad, b.grad)
+
+
+def test_16_arrays_of_numbers_give_arrays_of_values(engine):
+    v = engine.Value(3.0)
+    for array in (np.array([1.0, 2.0]), np.array([1, 2]), np.array([1, 2], dtype=np.float32)):
+        for out, expected in [
+            (array * v, [3.0, 6.0]),
+            (array + v, [4.0, 5.0]),
+            (array - v, [-2.0, -1.0]),
+            (array / v, [1 / 3, 2 / 3]),
+            (v * array, [3.0, 6.0]),
+            (v + array, [4.0, 5.0]),
+            (v - array, [2.0, 1.0]),
+        ]:
+            assert type(out) is np.ndarray
+            assert (out.dtype, out.shape) == (object, (2,))
+            assert all(type(element) is engine.Value for element in out)
+            assert [element.data for element in out] == pytest.approx(expected, rel=1e-15)
+    total = (np.array([1.0, 2.0]) * v).sum()
+    total.backward()
+    assert v.grad == 3.0
+    matrix = np.ones((2, 3)) * v
+    assert matrix.shape == (2, 3)
+
+
+def test_16_arrays_of_values(engine):
+    a, b = engine.Value(0.5), engine.Value(0.25)
+    array = np.array([a, b])
+    assert (array.dtype, array.shape) == (object, (2,))
+    assert array[0] is a
+    assert np.asarray(a).shape == ()
+    assert np.array([[a, b], [b, a]]).shape == (2, 2)
+    out = (array * array).sum() + array @ np.array([2.0, 3.0]) + np.mean(array)
+    out.backward()
+    assert out.data == pytest.approx(0.3125 + 1.75 + 0.375)
+    assert a.grad == pytest.approx(1.0 + 2.0 + 0.5)
+    assert np.dot([a, b], [b, a]).data == 0.25
+    assert (-array)[0].data == -0.5
+    assert (array**2)[1].data == 0.0625
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "log", "sqrt", "sin", "cos"])
+def test_16_numpy_functions_call_the_methods(engine, name):
+    function = getattr(np, name)
+    a, b = engine.Value(0.5), engine.Value(0.25)
+    out = function(a)
+    assert type(out) is engine.Value
+    assert out._op == name
+    assert out._children == (a,)
+    assert out.data == getattr(math, name)(0.5)
+    out.backward()
+    assert a.grad == getattr(engine.Value(0.5), name)()._local_grads[0]
+    array = function(np.array([a, b]))
+    assert array.dtype == object
+    assert [element._op for element in array] == [name, name]
+    assert array[1].data == getattr(math, name)(0.25)
+
+
+def test_16_numpy_arithmetic_functions(engine):
+    a, b = engine.Value(-0.5), engine.Value(0.25)
+    assert np.add(a, b).data == -0.25
+    assert np.multiply(a, 2).data == -1.0
+    assert np.negative(a).data == 0.5
+    assert np.absolute(a)._op == "abs"
+    assert np.abs(np.array([a, b]))[0].data == 0.5
+    assert np.power(b, 2).data == 0.0625
+    assert np.sum([a, b]).data == -0.25
+
+
+def test_16_an_array_element_assignment_keeps_the_value(engine):
+    a = engine.Value(0.5)
+    array = np.empty(2, dtype=object)
+    array[0] = a
+    array[1] = a * 2
+    assert array[0] is a
+    with pytest.raises(TypeError):
+        np.zeros(2)[0] = a
+
+
+def test_16_torch_scalars_are_numbers_on_either_side(engine):
+    v = engine.Value(3.0)
+    for tensor in (torch.tensor(2.0), torch.tensor(2, dtype=torch.int64)):
+        for out, expected in [(v * tensor, 6.0), (v + tensor, 5.0), (v - tensor, 1.0)]:
+            assert type(out) is engine.Value
+            assert out.data == expected
+
+
+def test_16_numbers_are_not_kept(engine):
+    """An operand that is a number is read once; its object is not held."""
+    number, scalar = 12345.678, np.float64(3.5)
+    before = sys.getrefcount(number), sys.getrefcount(scalar)
+    v = engine.Value(number)
+    nodes = [v + number for _ in range(100)] + [v * scalar for _ in range(100)]
+    del nodes, v
+    gc.collect()
+    assert (sys.getrefcount(number), sys.getrefcount(scalar)) == before

@@ -1,0 +1,267 @@
+"""Each operation against its formula, against PyTorch, against differences, and at its kinks."""
+
+import math
+import random
+
+import pytest
+import torch
+from operation_table import BY_ID, KINKS, OPERATIONS
+from support import SPECIAL_NUMBERS, bits, outcome, same_bits
+
+every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda row: row.id)
+
+N_POINTS = 300
+
+
+def points(operation, seed, n_points=N_POINTS):
+    """Random operands of an operation, all different."""
+    rng = random.Random(f"{seed} {operation.id}")
+    drawn = [operation.draw(rng) for _ in range(n_points)]
+    assert len(set(drawn)) > 0.9 * n_points, "the points do not vary"
+    return drawn
+
+
+def run(engine, operation, numbers, seed_gradient=1.0):
+    """The value and the gradients of one operation, with `seed_gradient` coming in."""
+    operands = [engine.Value(number) for number in numbers]
+    out = operation.apply(*operands)
+    out.grad = seed_gradient
+    out._backward()
+    return out, [operand.grad for operand in operands]
+
+
+def test_table_holds_every_operation_of_the_engine(compiled):
+    from micrograd_fast import _core
+
+    ours = {(row.name, row.arity) for row in OPERATIONS}
+    theirs = {(row[0], row[2]) for row in _core.OPERATIONS}
+    assert ours == theirs
+    labels = {row.name: row.label for row in OPERATIONS if row.name != "pow_const"}
+    for name, label, _arity, _n_immediates, doc in _core.OPERATIONS:
+        assert labels.get(name, "**") == label
+        assert doc.strip(), f"{name} has no documentation"
+
+
+@every_operation
+def test_value_has_the_bits_of_the_formula(engine, operation):
+    for numbers in points(operation, seed=1):
+        out, _ = run(engine, operation, numbers)
+        expected = operation.value(*numbers)
+        assert same_bits(out.data, expected), (numbers, out.data, expected)
+        assert out._op == operation.label
+
+
+@every_operation
+def test_gradient_has_the_bits_of_the_formula(engine, operation):
+    rng = random.Random(2)
+    for numbers in points(operation, seed=3):
+        g = rng.uniform(-3.0, 3.0)
+        _out, gradients = run(engine, operation, numbers, g)
+        slopes = operation.slopes(*numbers, operation.value(*numbers))
+        expected = [0.0 + slope * g for slope in slopes]
+        assert [*map(bits, gradients)] == [*map(bits, expected)], (numbers, g)
+
+
+@every_operation
+def test_gradient_is_added_to_what_is_there(engine, operation):
+    rng = random.Random(4)
+    for numbers in points(operation, seed=5, n_points=20):
+        g, before = rng.uniform(-3.0, 3.0), rng.uniform(-3.0, 3.0)
+        operands = [engine.Value(number) for number in numbers]
+        for operand in operands:
+            operand.grad = before
+        out = operation.apply(*operands)
+        out.grad = g
+        out._backward()
+        slopes = operation.slopes(*numbers, operation.value(*numbers))
+        for operand, slope in zip(operands, slopes):
+            assert same_bits(operand.grad, before + slope * g), (numbers, g, before)
+
+
+@every_operation
+def test_local_grads_are_the_derivatives(engine, operation):
+    for numbers in points(operation, seed=6, n_points=20):
+        operands = [engine.Value(number) for number in numbers]
+        out = operation.apply(*operands)
+        slopes = operation.slopes(*numbers, operation.value(*numbers))
+        assert isinstance(out._local_grads, tuple)
+        assert [*map(bits, out._local_grads)] == [*map(bits, slopes)], numbers
+
+
+@every_operation
+def test_engines_agree_on_special_numbers(compiled, reference, operation):
+    """Zeros, subnormals, infinities, nan, huge numbers: the same bits or the same exception."""
+    if operation.arity == 1:
+        operand_lists = [(a,) for a in SPECIAL_NUMBERS]
+    else:
+        operand_lists = [(a, b) for a in SPECIAL_NUMBERS for b in SPECIAL_NUMBERS]
+    outcomes = set()
+    for numbers in operand_lists:
+        results = []
+        for engine in (compiled, reference):
+            operands = [engine.Value(number) for number in numbers]
+            result = [outcome(lambda: operation.apply(*operands).data)]
+            if not result[0].startswith("raises"):
+                out = operation.apply(*operands)
+                out.grad = 1.5
+                result.append(outcome(lambda: out._backward() or 0.0))
+                result += [bits(operand.grad) for operand in operands]
+            results.append(result)
+        assert results[0] == results[1], numbers
+        outcomes.add(tuple(results[0]))
+    few = operation.id in ("pow False", "pow 0", "pow True")
+    assert len(outcomes) >= (2 if few else 5), "the special numbers do not tell cases apart"
+
+
+@every_operation
+def test_value_of_special_numbers_is_the_formula(engine, operation):
+    numbers = SPECIAL_NUMBERS
+    for a in numbers:
+        for operands in [(a,)] if operation.arity == 1 else [(a, b) for b in numbers]:
+            found = outcome(lambda: operation.apply(*map(engine.Value, operands)).data)
+            assert found == outcome(operation.value, *operands), operands
+
+
+@every_operation
+def test_matches_torch(engine, operation):
+    """Value to 1e-13 and gradient to 1e-12 of float64: a few roundings of another library."""
+    for numbers in points(operation, seed=7, n_points=100):
+        out, gradients = run(engine, operation, numbers)
+        tensors = [torch.tensor(n, dtype=torch.float64, requires_grad=True) for n in numbers]
+        y = operation.torch(*tensors)
+        y.backward()
+        assert math.isclose(out.data, y.item(), rel_tol=1e-13, abs_tol=1e-300), numbers
+        for gradient, tensor in zip(gradients, tensors):
+            assert math.isclose(gradient, tensor.grad.item(), rel_tol=1e-12, abs_tol=1e-15), (
+                numbers
+            )
+
+
+@every_operation
+def test_matches_central_differences(engine, operation):
+    """To 1e-6, the error of a central difference with this step on these functions."""
+    h = 1e-5
+    for numbers in points(operation, seed=8, n_points=50):
+        _, gradients = run(engine, operation, numbers)
+        for i, gradient in enumerate(gradients):
+            ahead = [n + h * (i == j) for j, n in enumerate(numbers)]
+            behind = [n - h * (i == j) for j, n in enumerate(numbers)]
+            rise = run(engine, operation, ahead)[0].data - run(engine, operation, behind)[0].data
+            difference = rise / (2 * h)
+            assert math.isclose(gradient, difference, rel_tol=1e-6, abs_tol=1e-6), numbers
+
+
+@pytest.mark.parametrize("name, numbers, slopes", KINKS)
+def test_slope_at_a_kink_is_the_stated_one(engine, name, numbers, slopes):
+    _, gradients = run(engine, BY_ID[name], numbers)
+    assert gradients == pytest.approx(slopes, nan_ok=True, rel=0, abs=0)
+
+
+def test_same_operand_twice_gets_both_shares(engine):
+    a = engine.Value(3.0)
+    (a * a).backward()
+    assert a.grad == 6.0
+    a = engine.Value(3.0)
+    (a + a).backward()
+    assert a.grad == 2.0
+    a = engine.Value(2.0)
+    (a**a).backward()
+    assert a.grad == 2.0 * 2.0**1.0 + 4.0 * math.log(2.0)
+    a = engine.Value(5.0)
+    a.maximum(a).backward()
+    assert a.grad == 1.0
+    a = engine.Value(5.0)
+    (a - a).backward()
+    assert a.grad == 0.0
+    a = engine.Value(5.0)
+    (a / a).backward()
+    assert a.grad == pytest.approx(0.0, abs=1e-15)
+
+
+def test_immediates_may_be_keywords_and_any_number(engine):
+    a = engine.Value(-2.0)
+    assert a.leaky_relu(negative_slope=0.5).data == -1.0
+    assert a.elu(alpha=2.0).data == 2.0 * math.expm1(-2.0)
+    assert a.clip(low=-1).data == -1.0
+    assert a.clip(high=-3).data == -3.0
+    assert a.clip(low=-1, high=1).data == -1.0
+    assert a.clip().data == -2.0
+    assert a.clip(-2, -2).data == -2.0
+
+
+def test_immediates_do_not_leak_between_nodes(engine):
+    """Two nodes of one operation keep their own immediates until backward."""
+    a = engine.Value(-2.0)
+    steep, flat = a.leaky_relu(0.5), a.leaky_relu(0.25)
+    narrow, wide = a.clip(-1.0, 1.0), a.clip(-5.0, 5.0)
+    square, cube = a**2, a**3
+    for node, slope in [
+        (steep, 0.5),
+        (flat, 0.25),
+        (narrow, 0.0),
+        (wide, 1.0),
+        (square, -4.0),
+        (cube, 12.0),
+    ]:
+        a.grad = 0.0
+        node.backward()
+        assert a.grad == slope
+
+
+def test_maximum_and_minimum_take_numbers(engine):
+    a = engine.Value(2.0)
+    out = a.maximum(3) + a.minimum(3)
+    out.backward()
+    assert (out.data, a.grad) == (5.0, 1.0)
+    assert a.maximum(1)._children[1].data == 1.0
+
+
+def test_abs_is_the_builtin_too(engine):
+    a = engine.Value(-2.0)
+    out = abs(a)
+    out.backward()
+    assert (out.data, out._op, a.grad) == (2.0, "abs", -1.0)
+
+
+def test_sum_and_dot_have_the_bits_of_python(engine):
+    """The module's sum and dot against a loop of additions, mixed with plain numbers."""
+    rng = random.Random(9)
+    for length in [1, 2, 3, 10, 100]:
+        w = [rng.uniform(-1, 1) * 10.0 ** rng.randint(-8, 8) for _ in range(length)]
+        x = [rng.uniform(-1, 1) * 10.0 ** rng.randint(-8, 8) for _ in range(length)]
+        total = 0.0
+        for wi, xi in zip(w, x):
+            total = total + wi * xi
+        ws, xs = [*map(engine.Value, w)], [*map(engine.Value, x)]
+        assert same_bits(engine.dot(ws, xs).data, total), length
+        assert same_bits(engine.dot(ws, x).data, total), length
+        assert same_bits(engine.dot(w, xs).data, total), length
+        product = engine.dot(ws, xs)
+        product.backward()
+        assert [*map(bits, (v.grad for v in ws))] == [*map(bits, x)]
+        assert [*map(bits, (v.grad for v in xs))] == [*map(bits, w)]
+        total = 0.0
+        for wi in w:
+            total = total + wi
+        assert same_bits(engine.sum(ws).data, total)
+        assert same_bits(sum(ws).data, total)
+        assert same_bits(engine.sum(iter(ws)).data, total)
+
+
+def test_sum_and_dot_always_give_a_value(engine):
+    assert type(engine.sum([])) is engine.Value
+    assert engine.sum([]).data == 0.0
+    assert type(engine.sum([1, 2.5])) is engine.Value
+    assert engine.sum([1, 2.5]).data == 3.5
+    assert type(engine.dot([], [])) is engine.Value
+    assert type(engine.dot([1, 2], [3, 4.5])) is engine.Value
+    assert engine.dot([1, 2], [3, 4.5]).data == 12.0
+
+
+def test_sum_of_leading_numbers_is_pythons_own(engine):
+    """Python 3.12 adds floats with compensation; what stands before the first Value is so too."""
+    numbers = [0.1] * 10
+    v = engine.Value(1.0)
+    assert same_bits(engine.sum([*numbers, v]).data, sum([*numbers, v]).data)
+    assert same_bits(engine.sum(numbers).data, sum(numbers))
+    assert same_bits(engine.dot(numbers, [1.0] * 10).data, sum(n * 1.0 for n in numbers))

@@ -1,0 +1,351 @@
+"""What a user installs: imports, files, types, and the arrows between the parts."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from support import run_python
+
+import micrograd_fast
+import micrograd_fast.engine
+import micrograd_fast.graph
+import micrograd_fast.nn
+from micrograd_fast import _core
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "micrograd_fast"
+
+# Import paths -------------------------------------------------------------------------------------
+
+
+def test_the_names_of_micrograd_are_where_it_has_them():
+    import micrograd.engine
+    import micrograd.nn
+
+    assert micrograd_fast.Value is micrograd_fast.engine.Value
+    assert micrograd_fast.MLP is micrograd_fast.nn.MLP
+    for theirs, ours in (
+        (micrograd.engine, micrograd_fast.engine),
+        (micrograd.nn, micrograd_fast.nn),
+    ):
+        public = {
+            name
+            for name, thing in vars(theirs).items()
+            if inspect.isclass(thing) and not name.startswith("_")
+        }
+        assert public
+        assert public <= set(dir(ours)), public - set(dir(ours))
+
+
+@pytest.mark.parametrize("module", ["", ".engine", ".nn", ".graph", ".reference"])
+def test_star_imports_give_what_all_lists(module):
+    names = {}
+    exec(f"from micrograd_fast{module} import *", names)
+    listed = sys.modules[f"micrograd_fast{module}"].__all__
+    assert sorted(listed) == sorted(set(listed))
+    assert set(listed) == set(names) - {"__builtins__"}
+
+
+def test_import_loads_neither_numpy_nor_torch_nor_anything_else_large():
+    loaded = run_python(
+        """
+        import sys
+        before = set(sys.modules)
+        import micrograd_fast
+        print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+        """
+    ).split()
+    assert "micrograd_fast" in loaded
+    foreign = set(loaded) - set(sys.stdlib_module_names) - {"micrograd_fast"}
+    # Cython leaves a module for each of its shared types.
+    assert {name for name in foreign if not name.startswith("_cython")} == set()
+    assert not {"asyncio", "importlib.metadata", "unittest", "typing"} & set(loaded)
+
+
+def test_the_version_is_the_installed_one():
+    from importlib.metadata import version
+
+    assert micrograd_fast.__version__ == version("micrograd_fast")
+
+
+# Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees ---
+
+C_LAYERS = ["ops", "kernels", "arena", "layer", "optim", "order", "backward"]
+PYTHON_LAYERS = [
+    {"_core"},
+    {"engine"},
+    {"nn"},
+    {"losses", "optim"},
+    {"graph", "reference", "reference.engine", "reference.nn"},
+    {"__init__"},
+    {"demo"},
+    {"__main__"},
+]
+
+
+def included(path):
+    return re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', path.read_text(), re.MULTILINE)
+
+
+def c_layer(file_name):
+    return C_LAYERS.index(re.fullmatch(r"(?:mg_)?(\w+)\.(?:c|h|def|inc)", file_name)[1])
+
+
+def test_every_c_file_includes_only_what_comes_before_it():
+    files = [path for path in sorted((ROOT / "csrc").iterdir()) if path.is_file()]
+    assert {path.name for path in files} >= {"ops.def", "mg_ops.h", "mg_backward.c"}
+    n_arrows = 0
+    for path in files:
+        for name in included(path):
+            if (ROOT / "csrc" / name).exists():
+                n_arrows += 1
+                assert c_layer(name) <= c_layer(path.name), f"{path.name} includes {name}"
+            else:
+                assert not name.startswith("mg_"), f"{path.name} includes {name}, not in csrc"
+    assert n_arrows >= 2 * len(C_LAYERS) - 1
+
+
+def test_csrc_knows_nothing_of_python():
+    for path in sorted((ROOT / "csrc").rglob("*.*")):
+        assert not [name for name in included(path) if "Python" in name or "cython" in name]
+        assert not re.search(r"\bPy[A-Z_]\w+", path.read_text()), path.name
+
+
+PYTHON_MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).replace(
+        "reference.__init__", "reference"
+    ): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+KNOWN_MODULES = {name for layer in PYTHON_LAYERS for name in layer}
+
+
+def imported_modules(module):
+    """The modules of this package that one of them imports, by their names in PYTHON_LAYERS."""
+    path = PYTHON_MODULES[module]
+    folder = ["micrograd_fast", *path.relative_to(PACKAGE).parent.parts]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            start = folder[: len(folder) + 1 - node.level] if node.level else []
+            origin = ".".join([*start, *filter(None, [node.module])])
+            for alias in node.names:
+                part = f"{origin}.{alias.name}"
+                is_module = part.removeprefix("micrograd_fast.") in KNOWN_MODULES
+                found.add(part if is_module else origin)
+    return {
+        name.removeprefix("micrograd_fast").removeprefix(".") or "__init__"
+        for name in found
+        if name.partition(".")[0] == "micrograd_fast"
+    }
+
+
+def python_layer(module):
+    (layer,) = [i for i, modules in enumerate(PYTHON_LAYERS) if module in modules]
+    return layer
+
+
+def test_every_python_module_imports_only_what_comes_before_it():
+    assert set(PYTHON_MODULES) | {"_core"} == KNOWN_MODULES, "a module without its place"
+    n_arrows = 0
+    for module in PYTHON_MODULES:
+        for target in imported_modules(module):
+            n_arrows += 1
+            # The reference has layers of its own.
+            if not (module.startswith("reference") and target.startswith("reference")):
+                assert python_layer(target) < python_layer(module), f"{module} imports {target}"
+    assert n_arrows >= 8
+
+
+def test_the_reference_stands_on_its_own():
+    assert imported_modules("reference.engine") == set()
+    assert imported_modules("reference.nn") == {"reference.engine"}
+    assert imported_modules("reference") == {"reference.engine", "reference.nn"}
+
+
+# Types --------------------------------------------------------------------------------------------
+
+
+def stub_of_value():
+    tree = ast.parse(Path(_core.__file__).with_name("_core.pyi").read_text())
+    (stub,) = [
+        node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Value"
+    ]
+    return stub
+
+
+def test_every_operation_of_the_table_is_on_value_and_in_the_stub():
+    stubbed = {node.name for node in stub_of_value().body if isinstance(node, ast.FunctionDef)}
+    operators = {"add": "__add__", "mul": "__mul__", "pow": "__pow__", "pow_const": "__pow__"}
+    assert len(_core.OPERATIONS) >= 20
+    for name, *_ in _core.OPERATIONS:
+        method = operators.get(name, name)
+        assert callable(getattr(micrograd_fast.Value, method)), name
+        assert method in stubbed, f"{name} is not in _core.pyi"
+
+
+def test_stubs_agree_with_the_modules(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, "-m", "mypy.stubtest", "micrograd_fast", "--ignore-missing-stub"]
+        + ["--allowlist", str(ROOT / "tests" / "stubtest-allowlist.txt")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+TYPED_PROGRAM = """
+from fractions import Fraction
+
+from micrograd_fast import MLP, Layer, Value, dot, sum
+from micrograd_fast.engine import Value as SameValue
+from micrograd_fast.graph import draw_graph, topological_sort
+from micrograd_fast.nn import Module, Neuron
+
+a = Value(2, label="a")
+b: Value = (1 + a * 3.0 - a / 2) ** 2 + 2**a - a**a
+c = b.relu().clip(low=0).maximum(1).leaky_relu(0.1)
+made: Value = SameValue(6.0, (a, b), (1.0, Fraction(1, 2)))
+named = SameValue(6.0, (a, b), "*", "product")
+total: Value = sum([a, 1, 2.5, b]) + dot([a, b], [1, 2])
+total.backward()
+number: float = a.grad + total.item()
+a.data -= 0.1 * a.grad
+nodes: list[Value] = topological_sort(total)
+text: str = draw_graph(total, format="dot")
+model = MLP(2, [4, 1], activation="tanh")
+parameters: list[Value] = model.parameters()
+activation: Value = Neuron(2)([a, 1.0])
+
+
+class Scale(Module):
+    def __init__(self) -> None:
+        self.factor = Value(1.0)
+
+    def parameters(self) -> list[Value]:
+        return [self.factor]
+
+
+Scale().zero_grad()
+layers: list[Layer] = model.layers
+"""
+
+
+def check_types(folder, program):
+    (folder / "program.py").write_text(program)
+    return subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "program.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_mypy_accepts_a_strictly_typed_program(tmp_path):
+    finished = check_types(tmp_path, TYPED_PROGRAM)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_mypy_refuses_what_the_engine_refuses(tmp_path):
+    wrong = [
+        'Value("1.0")',
+        "Value(None)",
+        "Value(1j)",
+        "float(Value(1.0))",
+        "Value(1.0).relue()",
+        "Value(1.0) + '1'",
+        'MLP("2", [1])',
+    ]
+    finished = check_types(
+        tmp_path, "\n".join(["from micrograd_fast import MLP, Value", *wrong, ""])
+    )
+    refused = set(re.findall(r"^program\.py:(\d+): error", finished.stdout, re.MULTILINE))
+    assert refused == {str(2 + i) for i in range(len(wrong))}, finished.stdout
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """Build an sdist from the source, and a wheel from the sdist."""
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT],
+        check=True,
+        capture_output=True,
+    )
+    (sdist,) = folder.glob("*.tar.gz")
+    (wheel,) = folder.glob("*.whl")
+    return sdist, wheel
+
+
+def test_the_sdist_holds_all_that_builds_tests_and_measures(distributions):
+    sdist, _ = distributions
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = {
+        str(path.relative_to(ROOT))
+        for folder in ("csrc", "micrograd_fast", "tests", "bench", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+        and path.suffix not in {".so", ".pyd", ".pyc", ".o"}
+        and not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    }
+    assert tracked
+    assert tracked - names == set()
+    assert {"setup.py", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"} <= names
+    assert {"CONTRIBUTING.md", "Makefile", ".ci/run", "MANIFEST.in"} <= names
+    assert not {name for name in names if re.search(r"\.(so|pyd|pyc|o)$|^build/|_core\.c$", name)}
+
+
+def test_the_wheel_holds_the_package_and_no_sources_in_c(distributions):
+    _, wheel = distributions
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert {name.partition("/")[0] for name in names} == {
+        "micrograd_fast",
+        f"micrograd_fast-{micrograd_fast.__version__}.dist-info",
+    }
+    package = {name for name in names if name.startswith("micrograd_fast/")}
+    suffixes = {Path(name).suffix for name in package}
+    assert suffixes <= {".py", ".pyi", ".typed", ".so", ".pyd", ""}
+    assert {"micrograd_fast/py.typed", "micrograd_fast/_core.pyi"} <= package
+    sources = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
+    assert sources <= package
+    assert len([name for name in package if Path(name).suffix in {".so", ".pyd"}]) == 1
+
+
+def test_the_wheel_works_in_an_empty_environment(distributions, tmp_path):
+    _, wheel = distributions
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    program = (
+        f"import sys; sys.path.append({str(tmp_path)!r}); import micrograd_fast as m;"
+        "a = m.Value(3.0); (a * a).backward();"
+        "print(a.grad, m.MLP(2, [2, 1])([1.0, 2.0]).data, m.__file__)"
+    )
+    # -I and -S: neither this folder nor what is installed is on the path.
+    finished = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program],
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("6.0 ")
+    assert str(tmp_path) in finished.stdout
+
+
+def test_nothing_is_installed_along():
+    from importlib.metadata import requires
+
+    assert [line for line in requires("micrograd_fast") or [] if "extra ==" not in line] == []
