@@ -1,0 +1,157 @@
+"""Losses: PyTorch's numbers and gradients, on both engines with the same bits."""
+
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from micrograd_fast import Value, losses, reference
+
+SEED = 30
+
+
+def leaves(kind, numbers):
+    return [kind(number) for number in numbers]
+
+
+def tensor(numbers):
+    return torch.tensor(numbers, dtype=torch.float64, requires_grad=True)
+
+
+LOSSES = [
+    ("mse_loss", lambda rng: rng.uniform(-3, 3), lambda rng: rng.uniform(-3, 3), F.mse_loss),
+    (
+        "binary_cross_entropy",
+        lambda rng: rng.uniform(0.01, 0.99),
+        lambda rng: float(rng.randrange(2)),
+        F.binary_cross_entropy,
+    ),
+    (
+        "binary_cross_entropy_with_logits",
+        lambda rng: rng.uniform(-40, 40),
+        lambda rng: rng.random(),
+        F.binary_cross_entropy_with_logits,
+    ),
+    (
+        "hinge_loss",
+        lambda rng: rng.uniform(-3, 3),
+        lambda rng: rng.choice([-1.0, 1.0]),
+        lambda s, t, reduction: getattr((1 - t * s).relu(), reduction)(),
+    ),
+]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(("name", "value", "target", "theirs"), LOSSES)
+def test_losses_are_those_of_pytorch(name, value, target, theirs, reduction):
+    rng = random.Random(SEED)
+    for n in (1, 2, 17):
+        numbers, targets = [value(rng) for _ in range(n)], [target(rng) for _ in range(n)]
+        ours = leaves(Value, numbers)
+        loss = getattr(losses, name)(ours, targets, reduction=reduction)
+        loss.backward()
+        x = tensor(numbers)
+        wanted = theirs(x, torch.tensor(targets, dtype=torch.float64), reduction=reduction)
+        wanted.backward()
+        assert loss.data == pytest.approx(wanted.item(), rel=1e-12, abs=1e-15)
+        grads = [p.grad for p in ours]
+        assert grads == pytest.approx(x.grad.tolist(), rel=1e-11, abs=1e-15)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_cross_entropy_is_that_of_pytorch(reduction):
+    rng = random.Random(SEED)
+    numbers = [[rng.uniform(-30, 30) for _ in range(5)] for _ in range(4)]
+    classes = [rng.randrange(5) for _ in range(4)]
+    rows = [leaves(Value, row) for row in numbers]
+    loss = losses.cross_entropy(rows, classes, reduction=reduction)
+    loss.backward()
+    x = tensor(numbers)
+    wanted = F.cross_entropy(x, torch.tensor(classes), reduction=reduction)
+    wanted.backward()
+    assert loss.data == pytest.approx(wanted.item(), rel=1e-12)
+    for row, grads in zip(rows, x.grad.tolist(), strict=True):
+        assert [p.grad for p in row] == pytest.approx(grads, rel=1e-10, abs=1e-14)
+    parts = losses.nll_loss([losses.log_softmax(row) for row in rows], classes, reduction)
+    assert parts.data == pytest.approx(wanted.item(), rel=1e-12)
+
+
+def test_softmax_sums_to_one_and_does_not_overflow():
+    probabilities = losses.softmax(leaves(Value, [1000.0, 999.0, -1000.0]))
+    assert sum(p.data for p in probabilities) == pytest.approx(1.0, rel=1e-15)
+    wanted = torch.softmax(torch.tensor([1000.0, 999.0, -1000.0], dtype=torch.float64), 0)
+    assert [p.data for p in probabilities] == pytest.approx(wanted.tolist(), rel=1e-14)
+
+
+def test_cross_entropy_of_one_sample_takes_a_class():
+    logits = leaves(Value, [0.0, 2.0, -1.0])
+    losses.cross_entropy(logits, 1).backward()
+    p = torch.softmax(torch.tensor([0.0, 2.0, -1.0], dtype=torch.float64), 0).tolist()
+    assert [x.grad for x in logits] == pytest.approx([p[0], p[1] - 1, p[2]], rel=1e-12)
+
+
+def test_clamping_does_not_cut_the_gradient_inside_the_range():
+    p = Value(1e-11)
+    losses.binary_cross_entropy(p, 1).backward()
+    assert p.grad == pytest.approx(-1e11, rel=1e-9)
+    outside = Value(0.0)
+    loss = losses.binary_cross_entropy(outside, 1)
+    loss.backward()
+    assert loss.data == pytest.approx(27.631, rel=1e-4)
+    assert outside.grad == 0.0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda kind, x: losses.mse_loss(x, [0.5, -1.0, 2.0]),
+        lambda kind, x: losses.hinge_loss(x, [1, -1, 1], reduction="sum"),
+        lambda kind, x: losses.binary_cross_entropy_with_logits(x, [0, 1, 0.5]),
+        lambda kind, x: losses.binary_cross_entropy([v.sigmoid() for v in x], [0, 1, 1]),
+        lambda kind, x: losses.cross_entropy(x, 2),
+        lambda kind, x: losses.nll_loss(losses.log_softmax(x), 0),
+        lambda kind, x: losses.softmax(x)[1],
+    ],
+)
+def test_both_engines_have_the_same_bits(loss):
+    rng = random.Random(SEED)
+    for _ in range(20):
+        numbers = [rng.uniform(-3, 3) for _ in range(3)]
+        results = []
+        for kind in (Value, reference.Value):
+            x = leaves(kind, numbers)
+            out = loss(kind, x)
+            out.backward()
+            results.append([out.data, *(p.grad for p in x)])
+        assert results[0] == results[1], f"seed {SEED}, {numbers}"
+
+
+def test_targets_may_be_arrays():
+    import numpy as np
+
+    x = leaves(Value, [1.0, 2.0])
+    assert losses.mse_loss(x, np.array([0.0, 0.0])).data == 2.5
+    assert losses.hinge_loss(x, np.array([1, -1], dtype=np.int8)).data == 1.5
+    assert losses.cross_entropy(x, np.int64(1)).data == losses.cross_entropy(x, 1).data
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: losses.mse_loss(x, [1.0]), "found 2 values and 1 targets"),
+        (lambda x: losses.mse_loss([], []), "empty batch"),
+        (lambda x: losses.mse_loss(x, [1.0, 2.0], reduction="none"), "found 'none'"),
+        (lambda x: losses.hinge_loss(x, [1, 0]), "target 1 .* found 0"),
+        (lambda x: losses.binary_cross_entropy(x, [0.5, 1.5]), "target 1 .* found 1.5"),
+        (lambda x: losses.binary_cross_entropy_with_logits(x, [-1, 0]), "target 0 .* found -1"),
+        (lambda x: losses.cross_entropy(x, 2), "from 0 to 1, found 2"),
+        (lambda x: losses.cross_entropy(x, 0.5), "found 0.5"),
+        (lambda x: losses.cross_entropy([x, x], [0]), "2 rows and 1 classes"),
+        (lambda x: losses.cross_entropy([], []), "empty batch"),
+        (lambda x: losses.softmax([]), "empty list"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(leaves(Value, [0.25, 0.5]))

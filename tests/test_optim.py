@@ -1,0 +1,246 @@
+"""Optimizers and schedules: PyTorch's numbers, and the bits of the rules written in Python."""
+
+import math
+import random
+
+import pytest
+import torch
+
+import micrograd_fast
+from micrograd_fast import MLP, Value, optim
+
+SEED = 20
+
+
+def quadratic(params):
+    """A loss with a gradient of its own for every parameter."""
+    total = Value(0.0)
+    for i, p in enumerate(params):
+        total = total + (p - i) ** 2 * (i + 0.5) + p * 0.1
+    return total
+
+
+def torch_quadratic(params):
+    total = torch.zeros((), dtype=torch.float64)
+    for i, p in enumerate(params):
+        total = total + (p - i) ** 2 * (i + 0.5) + p * 0.1
+    return total
+
+
+OPTIMIZERS = [
+    ("SGD", {"lr": 0.05}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9}),
+    ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
+    ("Adam", {"lr": 0.1}),
+    ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.2}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_steps_are_those_of_pytorch(name, options):
+    start = [random.Random(SEED).uniform(-2, 2) for _ in range(7)]
+    ours = [Value(number) for number in start]
+    theirs = [torch.tensor(number, dtype=torch.float64, requires_grad=True) for number in start]
+    our_optimizer = getattr(optim, name)(ours, **options)
+    their_optimizer = getattr(torch.optim, name)(theirs, **options)
+    for _ in range(30):
+        our_optimizer.zero_grad()
+        quadratic(ours).backward()
+        our_optimizer.step()
+        their_optimizer.zero_grad()
+        torch_quadratic(theirs).backward()
+        their_optimizer.step()
+    assert [p.data for p in ours] != start
+    for p, q in zip(ours, theirs, strict=True):
+        assert p.data == pytest.approx(q.item(), rel=1e-11)
+
+
+def test_sgd_has_the_bits_of_the_loop_in_python():
+    random.seed(SEED)
+    a = MLP(3, [4, 1])
+    random.seed(SEED)
+    b = MLP(3, [4, 1])
+    optimizer = optim.SGD(a.parameters(), lr=0.1)
+    for step in range(10):
+        x = [math.sin(step + i) for i in range(3)]
+        a(x).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        b(x).backward()
+        for p in b.parameters():
+            p.data -= 0.1 * p.grad
+        b.zero_grad()
+        assert [p.data for p in a.parameters()] == [p.data for p in b.parameters()]
+        assert {p.grad for p in a.parameters()} == {0.0}
+
+
+def test_adam_has_the_bits_of_the_loop_in_python():
+    rng = random.Random(SEED)
+    params = [Value(rng.uniform(-1, 1)) for _ in range(50)]
+    numbers = [p.data for p in params]
+    m, v = [0.0] * 50, [0.0] * 50
+    lr, beta1, beta2, eps = 0.01, 0.85, 0.99, 1e-8
+    optimizer = optim.Adam(params, lr=lr, betas=(beta1, beta2), eps=eps)
+    for step in range(1, 60):
+        grads = [rng.gauss(0, 10 ** rng.uniform(-8, 3)) for _ in params]
+        for i, g in enumerate(grads):
+            params[i].grad = g
+            m[i] = beta1 * m[i] + (1 - beta1) * g
+            v[i] = beta2 * v[i] + (1 - beta2) * g**2
+            m_hat = m[i] / (1 - beta1**step)
+            v_hat = v[i] / (1 - beta2**step)
+            numbers[i] -= lr * m_hat / (v_hat**0.5 + eps)
+        optimizer.step()
+        assert [p.data for p in params] == numbers, f"seed {SEED}, step {step}"
+
+
+def test_a_fused_layer_sees_the_step_and_its_old_graph_does_not():
+    random.seed(SEED)
+    neuron = MLP(2, [1]).layers[0].neurons[0]
+    optimizer = optim.SGD(neuron.parameters(), lr=0.5)
+    old = neuron([3.0, -2.0])
+    old.backward()
+    at_forward = [p.data for p in neuron.parameters()]
+    optimizer.step()
+    assert [p.data for p in neuron.w] == [at_forward[0] - 1.5, at_forward[1] + 1.0]
+    assert neuron([3.0, -2.0]).data != old.data
+    first_sum, last_product = old._children
+    assert last_product.data == at_forward[1] * -2.0
+    assert first_sum._children[1].data == at_forward[0] * 3.0
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_loaded_state_goes_on_where_it_was(name, options):
+    def trained(n_steps, params, optimizer):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            quadratic(params).backward()
+            optimizer.step()
+        return [p.data for p in params]
+
+    first = [Value(0.3), Value(-0.7)]
+    optimizer = getattr(optim, name)(first, **options)
+    trained(5, first, optimizer)
+    second = [Value(p.data) for p in first]
+    resumed = getattr(optim, name)(second, lr=99.0)
+    resumed.load_state_dict(optimizer.state_dict())
+    assert trained(5, second, resumed) == trained(5, first, optimizer)
+    assert resumed.param_groups[0]["lr"] == options["lr"]
+
+
+def test_groups_have_options_of_their_own():
+    a, b = Value(1.0), Value(1.0)
+    a.grad = b.grad = 1.0
+    optimizer = optim.SGD([{"params": [a]}, {"params": [b], "lr": 0.5}], lr=0.25)
+    optimizer.step()
+    assert (a.data, b.data) == (0.75, 0.5)
+    optimizer.param_groups[0]["lr"] = 0.0
+    optimizer.step()
+    assert (a.data, b.data) == (0.75, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "build"),
+    [
+        (ValueError, lambda: optim.SGD([])),
+        (TypeError, lambda: optim.SGD([1.0])),
+        (ValueError, lambda: optim.SGD([Value(1.0)] * 2)),
+        (ValueError, lambda: optim.SGD([Value(1.0)], lr=-1.0)),
+        (ValueError, lambda: optim.SGD([Value(1.0)], nesterov=True)),
+        (ValueError, lambda: optim.Adam([Value(1.0)], betas=(1.0, 0.9))),
+        (ValueError, lambda: optim.Adam([Value(1.0)], eps=-1e-8)),
+        (ValueError, lambda: optim.StepLR(optim.SGD([Value(1.0)]), 0)),
+        (ValueError, lambda: optim.clip_grad_norm_([Value(1.0)], -1.0)),
+    ],
+)
+def test_bad_arguments_are_refused(error, build):
+    with pytest.raises(error, match="found|twice|requires|wants"):
+        build()
+
+
+def test_a_state_of_another_shape_is_refused():
+    state = optim.SGD([Value(1.0)]).state_dict()
+    with pytest.raises(ValueError, match=r"\[1\] parameters, wanted \[2\]"):
+        optim.SGD([Value(1.0), Value(2.0)]).load_state_dict(state)
+
+
+def test_a_gradient_whose_square_overflows_is_reported():
+    p = Value(1.0)
+    p.grad = 1e200
+    with pytest.raises(OverflowError, match="gradient 0, 1e\\+200"):
+        optim.Adam([p]).step()
+    assert p.data == 1.0
+
+
+SCHEDULES = [
+    ("StepLR", {"step_size": 3, "gamma": 0.5}),
+    ("CosineAnnealingLR", {"T_max": 10, "eta_min": 0.01}),
+    ("LinearLR", {"start_factor": 0.2, "total_iters": 4}),
+    ("LinearLR", {"start_factor": 1.0, "end_factor": 0.1, "total_iters": 7}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), SCHEDULES)
+def test_schedules_are_those_of_pytorch(name, options):
+    ours = optim.SGD([Value(1.0)], lr=0.3)
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+    our_schedule = getattr(optim, name)(ours, **options)
+    their_schedule = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
+    rates = set()
+    for _ in range(10):
+        assert our_schedule.get_last_lr() == pytest.approx(their_schedule.get_last_lr(), rel=1e-12)
+        rates.add(our_schedule.get_last_lr()[0])
+        theirs.step()
+        our_schedule.step()
+        their_schedule.step()
+    assert len(rates) > 2
+
+
+def test_a_schedule_can_be_saved_and_loaded():
+    schedule = optim.StepLR(optim.SGD([Value(1.0)], lr=1.0), 2)
+    for _ in range(3):
+        schedule.step()
+    other = optim.StepLR(optim.SGD([Value(1.0)], lr=1.0), 5)
+    other.load_state_dict(schedule.state_dict())
+    other.step()
+    schedule.step()
+    assert other.get_last_lr() == schedule.get_last_lr() == [0.1**2]
+
+
+def test_warmup_rises_and_decay_falls():
+    optimizer = optim.SGD([Value(1.0)], lr=1.0)
+    schedule = optim.LinearWarmupDecay(optimizer, warmup_steps=2, total_steps=6)
+    rates = []
+    for _ in range(8):
+        rates += schedule.get_last_lr()
+        schedule.step()
+    assert rates == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("max_norm", [0.5, 100.0])
+def test_clipping_by_norm_is_that_of_pytorch(norm_type, max_norm):
+    grads = [0.3, -4.0, 2.5]
+    ours = [Value(0.0) for _ in grads]
+    theirs = [torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in grads]
+    for p, q, g in zip(ours, theirs, grads, strict=True):
+        p.grad = g
+        q.grad = torch.tensor(g, dtype=torch.float64)
+    norm = optim.clip_grad_norm_(ours, max_norm, norm_type)
+    wanted = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
+    assert norm == pytest.approx(wanted.item(), rel=1e-12)
+    assert [p.grad for p in ours] == pytest.approx([q.grad.item() for q in theirs], rel=1e-12)
+
+
+def test_clipping_by_value():
+    params = [Value(0.0) for _ in range(3)]
+    for p, g in zip(params, [0.3, -4.0, 2.5], strict=True):
+        p.grad = g
+    optim.clip_grad_value_(params, 1.0)
+    assert [p.grad for p in params] == [0.3, -1.0, 1.0]
+
+
+def test_the_package_does_not_load_the_optimizers_unasked():
+    assert not hasattr(micrograd_fast, "SGD")
