@@ -17,6 +17,13 @@ void *mg_realloc(void *block, size_t size) {
     return realloc(block, size);
 }
 
+void *mg_calloc(size_t n_items, size_t item_size) {
+#ifdef MG_TESTING
+    if (allocations_left > 0 && --allocations_left == 0) return NULL;
+#endif
+    return calloc(n_items ? n_items : 1, item_size);
+}
+
 void mg_free(void *block) { free(block); }
 
 void mg_arena_init(mg_arena *arena) {
@@ -60,11 +67,11 @@ mg_status mg_arena_grow(mg_arena *arena) {
     mg_node cap = grown_capacity(arena->cap);
     if (cap == arena->cap) return MG_NO_MEMORY;
     /* A column that has grown before a later one fails stays longer than cap: harmless. */
-#define GROW(column)                                                                               \
-    do {                                                                                           \
-        void *moved = mg_realloc(arena->column, (size_t)cap * sizeof *arena->column);              \
-        if (!moved) return MG_NO_MEMORY;                                                           \
-        arena->column = moved;                                                                     \
+#define GROW(column)                                                                              \
+    do {                                                                                          \
+        void *moved = mg_realloc(arena->column, (size_t)cap * sizeof *arena->column);             \
+        if (!moved) return MG_NO_MEMORY;                                                          \
+        arena->column = moved;                                                                    \
     } while (0)
     GROW(data);
     GROW(grad);
@@ -85,8 +92,8 @@ mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes) {
 }
 
 mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values) {
-    mg_extra *extra = mg_realloc(
-        NULL, sizeof *extra + n_values * sizeof(double) + n_operands * sizeof(mg_node));
+    mg_extra *extra =
+        mg_realloc(NULL, sizeof *extra + n_values * sizeof(double) + n_operands * sizeof(mg_node));
     if (extra) {
         extra->n_operands = n_operands;
         extra->n_values = n_values;
@@ -126,8 +133,7 @@ static inline void drop_reference(mg_arena *arena, mg_node node) {
 
 /* One use fewer of an operand whose user is gone. */
 static inline void drop_use(mg_arena *arena, mg_node operand) {
-    void *const handle =
-        arena->meta[operand].flags & MG_PINNED ? arena->handle[operand] : NULL;
+    void *const handle = arena->meta[operand].flags & MG_PINNED ? arena->handle[operand] : NULL;
     drop_reference(arena, operand);
     if (handle) arena->handle_drop(handle);
 }
@@ -157,25 +163,25 @@ static void free_dying(mg_arena *arena) {
     if (arena->releasing || arena->dying == MG_NO_NODE) return;
     arena->releasing = 1;
     mg_node dying = arena->dying, free_list = arena->free, n_freed = 0;
-#define HAND_OVER(statement)                                                                       \
-    do {                                                                                           \
-        arena->dying = dying;                                                                      \
-        arena->free = free_list;                                                                   \
-        arena->n_live -= n_freed;                                                                  \
-        n_freed = 0;                                                                               \
-        statement;                                                                                 \
-        dying = arena->dying;                                                                      \
-        free_list = arena->free;                                                                   \
+#define HAND_OVER(statement)                                                                      \
+    do {                                                                                          \
+        arena->dying = dying;                                                                     \
+        arena->free = free_list;                                                                  \
+        arena->n_live -= n_freed;                                                                 \
+        n_freed = 0;                                                                              \
+        statement;                                                                                \
+        dying = arena->dying;                                                                     \
+        free_list = arena->free;                                                                  \
     } while (0)
-#define DROP(operand)                                                                              \
-    do {                                                                                           \
-        mg_meta *const used = &arena->meta[operand];                                               \
-        if (used->flags & (MG_PINNED | MG_PARAMETER)) {                                            \
-            HAND_OVER(drop_use(arena, operand));                                                   \
-        } else if (--used->refs == 0) {                                                            \
-            used->refs = dying;                                                                    \
-            dying = operand;                                                                       \
-        }                                                                                          \
+#define DROP(operand)                                                                             \
+    do {                                                                                          \
+        mg_meta *const used = &arena->meta[operand];                                              \
+        if (used->flags & (MG_PINNED | MG_PARAMETER)) {                                           \
+            HAND_OVER(drop_use(arena, operand));                                                  \
+        } else if (--used->refs == 0) {                                                           \
+            used->refs = dying;                                                                   \
+            dying = operand;                                                                      \
+        }                                                                                         \
     } while (0)
     while (dying != MG_NO_NODE) {
         const mg_node node = dying;

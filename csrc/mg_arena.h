@@ -25,13 +25,14 @@ typedef uint32_t mg_node;
 #define MG_FUSED 254 /* arity of a neuron, whose operands live in its layer call */
 
 enum {
-    MG_PINNED = 1,       /* the handle must outlive the last outside reference to it */
-    MG_CUSTOM = 2,       /* backward calls the owner's hook in place of the operation */
-    MG_HAS_EXTRA = 4,    /* aux.extra is owned by this node */
-    MG_FLOAT_POWER = 8,  /* the exponent was written as a float: "**2.0", not "**2" */
-    MG_BOOL_POWER = 16,  /* the exponent was written as True or False */
-    MG_PARAMETER = 32,   /* a leaf in a layer's block, see mg_layer.h */
-    MG_OPEN_INPUT = 64,  /* an operand that an unfinished neuron has passed, see mg_order.c */
+    MG_PINNED = 1,      /* the handle must outlive the last outside reference to it */
+    MG_CUSTOM = 2,      /* backward calls the owner's hook in place of the operation */
+    MG_HAS_EXTRA = 4,   /* aux.extra is owned by this node */
+    MG_FLOAT_POWER = 8, /* the exponent was written as a float: "**2.0", not "**2" */
+    MG_BOOL_POWER = 16, /* the exponent was written as True or False */
+    MG_PARAMETER = 32,  /* a leaf in a layer's block, see mg_layer.h */
+    MG_OPEN_INPUT = 64, /* an operand that an unfinished neuron has passed, see mg_order.c */
+    MG_LITERAL = 128,   /* a leaf that was written as a plain number: a constant when frozen */
 };
 
 typedef struct {
@@ -111,8 +112,9 @@ mg_status mg_arena_grow(mg_arena *arena);
  * memory is out. Freed with the node that owns it, or by mg_free before that. */
 mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values);
 
-/* malloc, realloc and free of everything in csrc; a test build can make the nth call fail. */
+/* realloc, calloc and free of everything in csrc; a test build can make the nth call fail. */
 void *mg_realloc(void *block, size_t size);
+void *mg_calloc(size_t n_items, size_t item_size);
 void mg_free(void *block);
 
 /* Give back the last reference and free whatever dies with it, with an explicit work list: no
@@ -206,6 +208,13 @@ static inline mg_node mg_arena_leaf(mg_arena *arena, double data) {
     arena->meta[node] = (mg_meta){0, MG_LEAF, 0, 0, 0};
     arena->aux[node].immediate = 0.0;
     arena->handle[node] = NULL;
+    return node;
+}
+
+/* A leaf for an operand that was given as a plain number; likewise. */
+static inline mg_node mg_arena_literal(mg_arena *arena, double data) {
+    mg_node node = mg_arena_leaf(arena, data);
+    if (node != MG_NO_NODE) arena->meta[node].flags = MG_LITERAL;
     return node;
 }
 

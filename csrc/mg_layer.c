@@ -350,7 +350,7 @@ mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron) {
         mg_node weight = parameter(block, block_row, i);
         mg_node x = call->inputs ? call->inputs[i] : MG_NO_NODE;
         if (x == MG_NO_NODE) {
-            x = mg_arena_leaf(arena, call->x[i]);
+            x = mg_arena_literal(arena, call->x[i]);
             if (propagated) arena->grad[x] = 0.0 + w_back[i] * g;
         }
         revive(arena, weight);

@@ -23,6 +23,7 @@ from .losses import (
     softmax,
 )
 from .nn import MLP, Layer, Module, Neuron
+from .program import Program, compile, jit, load_program
 
 __version__ = "0.1.0"
 
@@ -31,13 +32,17 @@ __all__ = [
     "Layer",
     "Module",
     "Neuron",
+    "Program",
     "Value",
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "compile",
     "cross_entropy",
     "dot",
     "hinge_loss",
+    "jit",
+    "load_program",
     "log_softmax",
     "mse_loss",
     "nll_loss",

@@ -10,6 +10,10 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 
+# What a node's flags say of itself, and not of who holds it
+cdef enum:
+    COPIED_FLAGS = MG_FLOAT_POWER | MG_BOOL_POWER | MG_LITERAL
+
 cdef class _NodeMap:
     """A dense map from nodes to numbers; 0 says absent."""
     cdef uint32_t *entries
@@ -79,7 +83,7 @@ cdef mg_node clone(mg_node source, _NodeMap clones) except? 0xFFFFFFFF:
         mg_free(extra)
         raise_status(MG_NO_MEMORY, MG_LEAF, 0.0, 0.0)
     arena.grad[node] = arena.grad[source]
-    arena.meta[node].flags |= meta.flags & (MG_FLOAT_POWER | MG_BOOL_POWER)
+    arena.meta[node].flags |= meta.flags & COPIED_FLAGS
     return node
 
 
@@ -301,7 +305,7 @@ cdef class _Snapshot:
             node = self.order.nodes[i]
             numbers.entries[node] = n_external + <uint32_t>i + 1
             ops[i] = arena.meta[node].op
-            flags[i] = arena.meta[node].flags & (MG_FLOAT_POWER | MG_BOOL_POWER)
+            flags[i] = arena.meta[node].flags & COPIED_FLAGS
             data[i] = arena.data[node]
             grad[i] = arena.grad[node]
             n_operands = mg_node_operands(&arena, node, &operands)
@@ -410,12 +414,14 @@ cdef object damaged(str what):
 
 cdef int rebind(PyObject *value, mg_node node) except -1:
     """Move a fresh handle from its own leaf to a node that has no handle."""
+    global n_moves
     cdef mg_node fresh = node_of(value)
     arena.handle[fresh] = NULL
     arena.meta[fresh].flags &= ~MG_PINNED
     mg_arena_release(&arena, fresh)
     handle_attach(value, node)
     handle_pin(value)
+    n_moves += 1
     return 0
 
 
@@ -497,7 +503,7 @@ def load_snapshot(packed, externals):
                 operands[first_operand:last_operand], values[first_value:last_value],
             )
             arena.grad[members[n_members]] = grad[i]
-            arena.meta[members[n_members]].flags |= flags[i] & (MG_FLOAT_POWER | MG_BOOL_POWER)
+            arena.meta[members[n_members]].flags |= flags[i] & COPIED_FLAGS
             n_members += 1
             first_operand, first_value = last_operand, last_value
         snapshot.root = adopt(handle_of(members[n_members - 1]))

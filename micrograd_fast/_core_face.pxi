@@ -18,6 +18,8 @@ cdef int assign_number(PyObject *entry, double *target, str name) except -1:
 
 
 cdef PyObject *get_data(PyObject *self, void *closure) except NULL:
+    if watched_reads is not None:
+        note_read()
     return new_float(arena.data[node_of(self)])
 
 
@@ -171,4 +173,4 @@ cdef PyObject *value_format(PyObject *self, PyObject *spec) except NULL:
 
 
 cdef PyObject *value_item(PyObject *self, PyObject *unused) except NULL:
-    return new_float(arena.data[node_of(self)])
+    return get_data(self, NULL)

@@ -73,6 +73,9 @@ cdef enum:
     MAX_TRAVERSED_NODES = 16384
     TRAVERSED_TABLE_SIZE = 2 * MAX_TRAVERSED_NODES
 
+# How often a handle that was there before has been given another node.
+cdef uint64_t n_moves = 1
+
 cdef PyObject *spare_handles[MAX_SPARE_HANDLES]
 cdef int n_spare_handles = 0
 

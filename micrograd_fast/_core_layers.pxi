@@ -195,6 +195,7 @@ cdef bint all_distinct(list values) noexcept:
 
 cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     """Give a leaf that only its handle refers to another slot."""
+    global n_moves
     cdef mg_node source = node_of(handle)
     arena.data[target] = arena.data[source]
     arena.grad[target] = arena.grad[source]
@@ -202,6 +203,7 @@ cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     arena.aux[target].immediate = 0.0
     arena.handle[target] = handle
     (<ValueHandle *>handle).node = target
+    n_moves += 1
     arena.handle[source] = NULL
     arena.meta[source].flags = 0
     mg_arena_release(&arena, source)

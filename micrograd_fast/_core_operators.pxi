@@ -99,6 +99,13 @@ cdef mg_node leaf(double data) except? 0xFFFFFFFF:
     return node
 
 
+cdef mg_node literal(double data) except? 0xFFFFFFFF:
+    cdef mg_node node = mg_arena_literal(&arena, data)
+    if node == MG_NO_NODE:
+        raise_status(MG_NO_MEMORY, MG_LEAF, data, 0.0)
+    return node
+
+
 cdef int discard_unused(mg_node node) except -1:
     """Undo a node that did not find a user."""
     if node != MG_NO_NODE and arena.meta[node].refs == 0:
@@ -145,13 +152,13 @@ cdef PyObject *apply_to_fresh(PyObject *self, mg_op op, mg_node a, mg_node b) ex
 cdef inline PyObject *apply_number(mg_op op, PyObject *value, double number) except NULL:
     """The Value of an operation on a Value and a number, which becomes a leaf."""
     cdef PyObject *self = handle_new()
-    return apply_to_fresh(self, op, node_of(value), mg_arena_leaf(&arena, number))
+    return apply_to_fresh(self, op, node_of(value), mg_arena_literal(&arena, number))
 
 
 cdef mg_node negated(mg_node node) noexcept:
     """``node * -1`` without a handle; MG_NO_NODE when memory is out."""
     cdef mg_status st = MG_OK
-    cdef mg_node minus_one = mg_arena_leaf(&arena, -1.0), product
+    cdef mg_node minus_one = mg_arena_literal(&arena, -1.0), product
     if minus_one == MG_NO_NODE:
         return MG_NO_NODE
     product = try_computed(MG_MUL, node, minus_one, 0.0, &st)
@@ -245,7 +252,7 @@ cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
     minus_right = negated(node_of(right))
     if is_value(left):
         return apply_to_fresh(self, MG_ADD, node_of(left), minus_right)
-    return apply_to_fresh(self, MG_ADD, minus_right, mg_arena_leaf(&arena, number))
+    return apply_to_fresh(self, MG_ADD, minus_right, mg_arena_literal(&arena, number))
 
 
 cdef PyObject *power_of(PyObject *value, object exponent) except NULL:
@@ -285,7 +292,7 @@ cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
         raise_forward(st, MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0)
     if is_value(left):
         return apply_to_fresh(self, MG_MUL, node_of(left), power)
-    return apply_to_fresh(self, MG_MUL, power, mg_arena_leaf(&arena, number))
+    return apply_to_fresh(self, MG_MUL, power, mg_arena_literal(&arena, number))
 
 
 cdef bint exponent_reads_back(PyObject *exponent, double number) except -1:
@@ -308,7 +315,7 @@ cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus
         if operand_number(base, &number) == NOT_A_NUMBER:
             return declined(base, exponent, "power")
         self = handle_new()
-        return apply_to_fresh(self, MG_POW, mg_arena_leaf(&arena, number), node_of(exponent))
+        return apply_to_fresh(self, MG_POW, mg_arena_literal(&arena, number), node_of(exponent))
     if operand_number(exponent, &number) == NOT_A_NUMBER:
         return not_implemented()
     self = apply(MG_POW_CONST, node_of(base), MG_NO_NODE, number)
@@ -394,7 +401,7 @@ cdef class _Total:
     cdef int add(self, mg_node term) except -1:
         if self.node == MG_NO_NODE:
             # Python starts from 0 (or a sum of plain numbers): number + v is v + number.
-            self.node = leaf(self.number)
+            self.node = literal(self.number)
             self.node = computed(MG_ADD, term, self.node, 0.0)
         else:
             try:
@@ -469,7 +476,7 @@ def sum(values):
         if is_value(<PyObject *>term):
             total.add(node_of(<PyObject *>term))
         else:
-            total.add(leaf(require_number(term, f"term {i} of sum")))
+            total.add(literal(require_number(term, f"term {i} of sum")))
     return total.value()
 
 

@@ -53,6 +53,7 @@ cdef extern from "mg_arena.h":
         MG_FLOAT_POWER
         MG_BOOL_POWER
         MG_PARAMETER
+        MG_LITERAL
 
     ctypedef struct mg_operands:
         mg_node a
@@ -114,8 +115,10 @@ cdef extern from "mg_arena.h":
     mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
     mg_node *mg_extra_operands(mg_extra *extra)
     void *mg_realloc(void *block, size_t size)
+    void *mg_calloc(size_t n_items, size_t item_size)
     void mg_free(void *block)
     mg_node mg_arena_leaf(mg_arena *arena, double data)
+    mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
     mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra,
                                 double value)
@@ -204,3 +207,111 @@ cdef extern from "mg_backward.h":
     mg_status mg_backward_sweep(mg_arena *arena, mg_order *order, mg_custom_backward custom,
                                 void *context, mg_failure *failure)
     double mg_local_gradient(mg_arena *arena, mg_node node, uint32_t index, mg_status *st)
+
+
+cdef extern from "mg_tape.h":
+    ctypedef struct mg_entry:
+        double k
+        double h
+        uint32_t a
+        uint32_t b
+        uint8_t op
+        uint8_t leaf
+        uint8_t arity
+
+    ctypedef struct mg_tape:
+        mg_entry *entries
+        uint32_t n_entries
+        uint32_t *outputs
+        uint32_t n_outputs
+        uint32_t n_inputs
+        uint32_t n_parameters
+
+    ctypedef enum mg_refusal:
+        MG_FREEZABLE
+        MG_HAS_CLOSURE
+        MG_HAS_NO_RULE
+        MG_UNUSED_INPUT
+
+    ctypedef struct mg_refused:
+        mg_refusal refusal
+        mg_node node
+        uint32_t index
+
+    mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
+                             const mg_node *inputs, uint32_t n_inputs, int need_inputs,
+                             mg_tape *tape, mg_node **parameters, mg_refused *refused)
+    int mg_tape_is_sound(const mg_tape *tape)
+    void mg_tape_free(mg_tape *tape)
+
+
+cdef extern from "mg_program.h":
+    ctypedef struct mg_program_stats:
+        uint32_t n_nodes
+        uint32_t n_steps
+        uint32_t n_sums
+        uint32_t n_blocks
+        uint32_t n_runs
+        uint32_t n_folded
+        uint32_t n_shared
+        uint32_t n_dropped
+        size_t n_bytes
+
+    ctypedef struct mg_program:
+        mg_tape tape
+        mg_entry *entries
+        mg_program_stats stats
+
+    mg_program *mg_program_new(mg_tape *tape)
+    void mg_program_free(mg_program *program)
+
+
+cdef extern from "mg_workspace.h":
+    ctypedef struct mg_binding:
+        mg_node *nodes
+
+    mg_status mg_binding_set(mg_binding *binding, const mg_program *program, mg_node *nodes)
+    void mg_binding_free(mg_binding *binding)
+
+    ctypedef struct mg_workspace:
+        mg_workspace *next
+        size_t lanes
+
+    mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes)
+    void mg_workspace_free(mg_workspace *workspace)
+    size_t mg_lanes_for(const mg_program *program, size_t n_rows)
+    void mg_workspace_load(mg_workspace *workspace, const mg_program *program,
+                           const mg_binding *binding, const mg_arena *arena, int with_gradients)
+    void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program)
+    void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *program,
+                                double *gradients)
+    int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
+                           const mg_binding *binding, mg_arena *arena)
+
+
+cdef extern from "mg_strip.h":
+    ctypedef struct mg_batch:
+        const char *rows
+        Py_ssize_t row_stride
+        Py_ssize_t column_stride
+        size_t n_rows
+        double *values
+        int backward
+        uint32_t output
+        const double *seeds
+        double seed
+        double *input_gradients
+        double *parameter_rows
+        int add_up
+
+    ctypedef struct mg_replay_failure:
+        size_t row
+        uint32_t entry
+        double a
+        double b
+        int in_sweep
+
+
+cdef extern from "mg_replay.h":
+    mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
+                        mg_replay_failure *failure) nogil

@@ -78,11 +78,13 @@ def test_the_version_is_the_installed_one():
 # Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees ---
 
 C_LAYERS = ["ops", "kernels", "arena", "layer", "optim", "order", "backward"]
+C_LAYERS += ["pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
+C_LAYERS += ["workspace", "strip", "blocks", "replay"]
 PYTHON_LAYERS = [
     {"_core"},
     {"engine"},
     {"nn"},
-    {"losses", "optim"},
+    {"losses", "optim", "program"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"__init__"},
     {"demo"},
