@@ -3,6 +3,8 @@
 On the path only where ``make test-all-pythons`` puts it.
 """
 
+import sys
+
 import pytest
 
 
@@ -11,9 +13,11 @@ def skip():
 
 
 class Name:
-    """A function or module: it may be named, but not called."""
+    """A function or module: it may be imported and named, but not called."""
 
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         return Name()
 
     def __call__(self, *args, **kwargs):
@@ -41,6 +45,9 @@ def set_num_threads(n):
 tensor = Tensor
 autograd = Name()
 autograd.Function = Function
+nn = Name()
+# `import torch.nn.functional` looks here, because a single file has no submodules.
+sys.modules.update({"torch.nn": nn, "torch.nn.functional": nn.functional})
 
 
 def __getattr__(name):
