@@ -1,6 +1,6 @@
 """Stands in for PyTorch on interpreters that it is not installed for: what uses it is skipped.
 
-On the path only where ``make test-all-pythons`` puts it.
+On the path only where ``make test-all-pythons`` and cibuildwheel's test command put it.
 """
 
 import os
