@@ -297,7 +297,7 @@ def test_the_sdist_holds_all_that_builds_tests_and_measures(distributions):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tracked = {
-        str(path.relative_to(ROOT))
+        path.relative_to(ROOT).as_posix()
         for folder in ("csrc", "micrograd_fast", "tests", "bench", "docs")
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
@@ -323,7 +323,7 @@ def test_the_wheel_holds_the_package_and_no_sources_in_c(distributions):
     suffixes = {Path(name).suffix for name in package}
     assert suffixes <= {".py", ".pyi", ".typed", ".so", ".pyd", ""}
     assert {"micrograd_fast/py.typed", "micrograd_fast/_core.pyi"} <= package
-    sources = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
+    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
     assert sources <= package
     assert len([name for name in package if Path(name).suffix in {".so", ".pyd"}]) == 1
 
