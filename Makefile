@@ -68,11 +68,12 @@ lint: develop
 	$(python) -m ruff format --check
 	$(abspath $(VENV))/bin/clang-format --dry-run --Werror $(c_sources) $(filter %.h %.inc,$(c_headers))
 
-# An editable package is where mypy looks only when told; stubs it does not find are not compared.
+# From this folder: stubs that mypy does not find are not compared, and it finds none of an editable
+# install elsewhere.
 typecheck: develop
 	$(python) -m mypy
-	cd tests && MYPYPATH='$(CURDIR)' $(python) -m mypy.stubtest --ignore-missing-stub \
-	    --allowlist stubtest-allowlist.txt micrograd_fast
+	$(python) -m mypy.stubtest --ignore-missing-stub --allowlist tests/stubtest-allowlist.txt \
+	    micrograd_fast
 
 wheel: $(VENV)
 	$(pip) install build
@@ -81,4 +82,5 @@ wheel: $(VENV)
 
 clean:
 	rm -rf build dist *.egg-info .venv .venv-* moons-demo micrograd_fast/*.so
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
