@@ -21,7 +21,7 @@ import micrograd_fast
 from micrograd_fast import reference
 
 PENALTY = 1e-4  # weight of the squared parameters in the loss
-GRID_STEP = 0.05  # spacing of the points at which the trained network is drawn
+N_GRID = 100  # points along either axis at which the trained network is drawn
 COLORS = ("tab:red", "tab:blue")  # of the labels -1 and 1
 
 Points = list[list[float]]
@@ -161,8 +161,7 @@ def draw_boundary(run: Run, points: Points, labels: Labels, path: Path) -> None:
     figure = require("matplotlib.figure").Figure(figsize=(6, 5), layout="constrained")
     coordinates = numpy.array(points)
     low, high = coordinates.min(axis=0) - 0.5, coordinates.max(axis=0) + 0.5
-    xs = numpy.arange(low[0], high[0] + GRID_STEP, GRID_STEP)
-    ys = numpy.arange(low[1], high[1] + GRID_STEP, GRID_STEP)
+    xs, ys = numpy.linspace(low, high, N_GRID).T
     scores = numpy.array([[run.model([x, y]).data for x in xs.tolist()] for y in ys.tolist()])
 
     axes = figure.add_subplot(
