@@ -74,6 +74,14 @@ def test_a_difference_in_the_last_bit_stops_the_demo(monkeypatch):
         demo.train_together(fast, slow, points, labels, 3, 3)
 
 
+def test_losses_that_are_not_numbers_agree():
+    points, labels = demo.two_moons(2, 0.0, 1)
+    points[0][0] = float("nan")
+    fast, slow = demo.start(micrograd_fast, 1), demo.start(reference, 1)
+    demo.train_together(fast, slow, points, labels, 2, 2)
+    assert [str(loss) for loss in fast.losses + slow.losses] == ["nan"] * 4
+
+
 def test_the_grid_of_the_picture_does_not_grow_with_the_spread_of_the_points(tmp_path):
     def n_scores(noise):
         points, labels = demo.two_moons(10, noise, 1)
