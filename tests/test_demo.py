@@ -131,6 +131,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
         (["--points", "-1"], "wanted a number from 1 on, found -1"),
         (["--reference-steps", "-1"], "wanted a number from 0 on, found -1"),
         (["--seed", "-5"], "wanted a number from 0 on, found -5"),
+        (["--seed", "4294967296"], "wanted a number below 2**32, found 4294967296"),
         (["--noise", "-0.1"], "wanted a finite number not below 0, found -0.1"),
         (["--noise", "nan"], "wanted a finite number not below 0, found nan"),
     ],
