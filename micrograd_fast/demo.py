@@ -159,7 +159,7 @@ def train_together(
 def draw_boundary(run: Run, points: Points, labels: Labels, path: Path) -> None:
     """Save a picture of the points over the sign of the trained network's score."""
     numpy = require("numpy")
-    figure = require("matplotlib.figure").Figure(figsize=(6, 5), layout="constrained")
+    figure = require("matplotlib.figure").Figure(figsize=(6, 4.5), layout="constrained")
     coordinates = numpy.array(points)
     low, high = coordinates.min(axis=0) - 0.5, coordinates.max(axis=0) + 0.5
     xs, ys = numpy.linspace(low, high, N_GRID).T
@@ -173,8 +173,10 @@ def draw_boundary(run: Run, points: Points, labels: Labels, path: Path) -> None:
     )
     levels = [-numpy.inf, 0.0, numpy.inf]
     axes.contourf(xs, ys, scores, levels=levels, colors=COLORS, alpha=0.3)
-    colors = [COLORS[label > 0] for label in labels]
-    axes.scatter(*coordinates.T, c=colors, edgecolors="black", s=35)
+    for moon, label, color in zip(("upper", "lower"), (-1, 1), COLORS, strict=True):
+        of_moon = coordinates[numpy.array(labels) == label]
+        axes.scatter(*of_moon.T, c=color, edgecolors="black", s=35, label=f"{moon} moon")
+    axes.legend()
     figure.savefig(path, dpi=120)
 
 
