@@ -9,7 +9,7 @@ pip := $(python) -m pip --disable-pip-version-check --quiet
 install := rm -rf build/lib* build/bdist* && $(pip) install
 
 c_sources := $(sort $(wildcard csrc/*.c csrc/tests/*.c))
-c_headers := $(wildcard csrc/*.h csrc/*.def csrc/tests/*.h)
+c_headers := $(wildcard csrc/*.h csrc/*.inc csrc/*.def csrc/tests/*.h)
 c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -Icsrc -DMG_TESTING
 
 .PHONY: demo test develop test-c sanitize test-all-pythons bench lint typecheck wheel clean
@@ -66,12 +66,14 @@ bench: $(VENV)
 lint: develop
 	$(python) -m ruff check
 	$(python) -m ruff format --check
-	$(abspath $(VENV))/bin/clang-format --dry-run --Werror $(c_sources) $(filter %.h,$(c_headers))
+	$(abspath $(VENV))/bin/clang-format --dry-run --Werror $(c_sources) $(filter %.h %.inc,$(c_headers))
 
+# From this folder: stubs that mypy does not find are not compared, and it finds none of an editable
+# install elsewhere.
 typecheck: develop
 	$(python) -m mypy
-	cd tests && $(python) -m mypy.stubtest --ignore-missing-stub \
-	    --allowlist stubtest-allowlist.txt micrograd_fast
+	$(python) -m mypy.stubtest --ignore-missing-stub --allowlist tests/stubtest-allowlist.txt \
+	    micrograd_fast
 
 wheel: $(VENV)
 	$(pip) install build
@@ -80,4 +82,5 @@ wheel: $(VENV)
 
 clean:
 	rm -rf build dist *.egg-info .venv .venv-* moons-demo micrograd_fast/*.so
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -26,21 +26,21 @@ static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *fai
     case MG_LOCAL:
         local_backward(arena, node);
         break;
-    /* The arity and the number of immediates are constants of the row: the tests fold away. */
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)         \
-    case MG_##ID: {                                                                                \
-        a = data[pair.a];                                                                          \
-        if (arity == 2) b = data[pair.b];                                                          \
-        if (n_immediates > 0) mg_node_immediates(arena, node, &k, &h);                             \
-        double share = adjoint_a;                                                                  \
-        if (st_value != MG_OK) break;                                                              \
-        grad[pair.a] += share;                                                                     \
-        if (arity == 2) {                                                                          \
-            share = adjoint_b;                                                                     \
-            if (st_value != MG_OK) break;                                                          \
-            grad[pair.b] += share;                                                                 \
-        }                                                                                          \
-        break;                                                                                     \
+        /* The arity and the number of immediates are constants of the row: the tests fold away. */
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)        \
+    case MG_##ID: {                                                                               \
+        a = data[pair.a];                                                                         \
+        if (arity == 2) b = data[pair.b];                                                         \
+        if (n_immediates > 0) mg_node_immediates(arena, node, &k, &h);                            \
+        double share = adjoint_a;                                                                 \
+        if (st_value != MG_OK) break;                                                             \
+        grad[pair.a] += share;                                                                    \
+        if (arity == 2) {                                                                         \
+            share = adjoint_b;                                                                    \
+            if (st_value != MG_OK) break;                                                         \
+            grad[pair.b] += share;                                                                \
+        }                                                                                         \
+        break;                                                                                    \
     }
 #include "ops.def"
 #undef OP

@@ -10,7 +10,7 @@ const mg_op_info mg_ops[MG_N_OPS] = {
     [MG_LEAF] = {"leaf", "", "", "A number.", 0, 0},
     [MG_LOCAL] = {"local", "", "", "A node that carries its derivatives as numbers.", 0, 0},
     [MG_NEURON] = {"neuron", "", "", "A weighted sum and its activation.", 0, 0},
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)         \
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)        \
     [MG_##ID] = {#name, label, domain, doc, arity, n_immediates},
 #include "ops.def"
 #undef OP
@@ -156,8 +156,8 @@ double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double 
     case MG_NEURON:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                            \
-    case MG_##ID:                                                                                  \
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                           \
+    case MG_##ID:                                                                                 \
         return adjoint_a;
 #include "ops.def"
 #undef OP
@@ -174,8 +174,8 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
     case MG_NEURON:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                 \
-    case MG_##ID:                                                                                  \
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                \
+    case MG_##ID:                                                                                 \
         return adjoint_b;
 #include "ops.def"
 #undef OP

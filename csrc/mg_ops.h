@@ -85,8 +85,7 @@ static inline double mg_div(double a, double b, mg_status *st) {
 
 /* The value of one operation. `op` must be a row of the table. On failure *st is set and the
  * result means nothing. With a constant `op` the switch folds away. */
-static inline double mg_op_value(mg_op op, double a, double b, double k, double h,
-                                 mg_status *st) {
+static inline double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st) {
     (void)b, (void)k, (void)h, (void)st;
     switch (op) {
     case MG_LEAF:
@@ -94,8 +93,8 @@ static inline double mg_op_value(mg_op op, double a, double b, double k, double 
     case MG_NEURON:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, ...)                                       \
-    case MG_##ID:                                                                                  \
+#define OP(ID, name, label, arity, n_immediates, value, ...)                                      \
+    case MG_##ID:                                                                                 \
         return value;
 #include "ops.def"
 #undef OP

@@ -9,8 +9,7 @@ void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg
         double g = grad[node];
         if (rule->weight_decay != 0.0) g = g + rule->weight_decay * data[node];
         if (velocity) {
-            velocity[i] =
-                first ? g : rule->momentum * velocity[i] + (1.0 - rule->dampening) * g;
+            velocity[i] = first ? g : rule->momentum * velocity[i] + (1.0 - rule->dampening) * g;
             g = rule->nesterov ? g + rule->momentum * velocity[i] : velocity[i];
         }
         data[node] -= rule->lr * g;

@@ -14,7 +14,7 @@ typedef struct {
 
 typedef struct {
     double lr, beta1, beta2, eps, weight_decay;
-    int decoupled;  /* weight decay acts on the parameter (AdamW), not on the gradient */
+    int decoupled; /* weight decay acts on the parameter (AdamW), not on the gradient */
     double correction1, correction2; /* 1 - beta ** step */
 } mg_adam;
 

@@ -97,8 +97,7 @@ static void close_neuron(walk *w, mg_node neuron) {
     mg_call *call = arena->aux[neuron].call;
     if (call->n_flagged == 0) return;
     for (uint32_t i = 0; i < call->n_flagged; i++)
-        if (call->inputs[i] != MG_NO_NODE)
-            arena->meta[call->inputs[i]].flags &= ~MG_OPEN_INPUT;
+        if (call->inputs[i] != MG_NO_NODE) arena->meta[call->inputs[i]].flags &= ~MG_OPEN_INPUT;
     call->n_flagged = 0;
     w->n_open--;
     call->block->n_open--;

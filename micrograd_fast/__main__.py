@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="leave the pure-Python engine out",
     )
-    demo.add_argument("--seed", type=natural, default=1337, help="of the points and the weights")
+    demo.add_argument("--seed", type=seed, default=1337, help="of the points and the weights")
     demo.add_argument("--points", type=positive, default=100, help="number of points")
     demo.add_argument("--noise", type=nonnegative, default=0.1, help="spread of the points")
     demo.add_argument("--out", type=Path, default=Path("moons-demo"), help="folder for pictures")
@@ -57,6 +57,14 @@ def natural(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"wanted a number from 0 on, found {number}")
+    return number
+
+
+def seed(text: str) -> int:
+    """Read a whole number that NumPy takes as a seed."""
+    number = natural(text)
+    if number >= 2**32:
+        raise argparse.ArgumentTypeError(f"wanted a number below 2**32, found {number}")
     return number
 
 

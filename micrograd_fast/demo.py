@@ -21,7 +21,7 @@ import micrograd_fast
 from micrograd_fast import reference
 
 PENALTY = 1e-4  # weight of the squared parameters in the loss
-GRID_STEP = 0.05  # spacing of the points at which the trained network is drawn
+N_GRID = 100  # points along either axis at which the trained network is drawn
 COLORS = ("tab:red", "tab:blue")  # of the labels -1 and 1
 
 Points = list[list[float]]
@@ -144,7 +144,8 @@ def train_together(
             train_step(fast, points, labels, rate)
             if step < n_slow_steps:
                 train_step(slow, points, labels, rate)
-                if fast.losses[step] != slow.losses[step]:
+                # As text, a loss that is not a number equals itself.
+                if fast.losses[step].hex() != slow.losses[step].hex():
                     raise SystemExit(
                         f"step {step}: the loss is {fast.losses[step]!r} on the compiled engine"
                         f" and {slow.losses[step]!r} on the pure-Python one; they must be equal"
@@ -158,11 +159,10 @@ def train_together(
 def draw_boundary(run: Run, points: Points, labels: Labels, path: Path) -> None:
     """Save a picture of the points over the sign of the trained network's score."""
     numpy = require("numpy")
-    figure = require("matplotlib.figure").Figure(figsize=(6, 5), layout="constrained")
+    figure = require("matplotlib.figure").Figure(figsize=(6, 4.5), layout="constrained")
     coordinates = numpy.array(points)
     low, high = coordinates.min(axis=0) - 0.5, coordinates.max(axis=0) + 0.5
-    xs = numpy.arange(low[0], high[0] + GRID_STEP, GRID_STEP)
-    ys = numpy.arange(low[1], high[1] + GRID_STEP, GRID_STEP)
+    xs, ys = numpy.linspace(low, high, N_GRID).T
     scores = numpy.array([[run.model([x, y]).data for x in xs.tolist()] for y in ys.tolist()])
 
     axes = figure.add_subplot(
@@ -173,8 +173,10 @@ def draw_boundary(run: Run, points: Points, labels: Labels, path: Path) -> None:
     )
     levels = [-numpy.inf, 0.0, numpy.inf]
     axes.contourf(xs, ys, scores, levels=levels, colors=COLORS, alpha=0.3)
-    colors = [COLORS[label > 0] for label in labels]
-    axes.scatter(*coordinates.T, c=colors, edgecolors="black", s=35)
+    for moon, label, color in zip(("upper", "lower"), (-1, 1), COLORS, strict=True):
+        of_moon = coordinates[numpy.array(labels) == label]
+        axes.scatter(*of_moon.T, c=color, edgecolors="black", s=35, label=f"{moon} moon")
+    axes.legend()
     figure.savefig(path, dpi=120)
 
 

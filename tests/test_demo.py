@@ -74,6 +74,28 @@ def test_a_difference_in_the_last_bit_stops_the_demo(monkeypatch):
         demo.train_together(fast, slow, points, labels, 3, 3)
 
 
+def test_losses_that_are_not_numbers_agree():
+    points, labels = demo.two_moons(2, 0.0, 1)
+    points[0][0] = float("nan")
+    fast, slow = demo.start(micrograd_fast, 1), demo.start(reference, 1)
+    demo.train_together(fast, slow, points, labels, 2, 2)
+    assert [str(loss) for loss in fast.losses + slow.losses] == ["nan"] * 4
+
+
+def test_the_grid_of_the_picture_does_not_grow_with_the_spread_of_the_points(tmp_path):
+    def n_scores(noise):
+        points, labels = demo.two_moons(10, noise, 1)
+        run = demo.start(micrograd_fast, 1)
+        demo.train_step(run, points, labels, 0.1)
+        model, scored = run.model, []
+        run.model = lambda point: scored.append(point) or model(point)
+        demo.draw_boundary(run, points, labels, tmp_path / "moons.png")
+        assert_picture(tmp_path / "moons.png")
+        return len(scored)
+
+    assert n_scores(0.1) == n_scores(100.0) == demo.N_GRID**2
+
+
 def test_rate_falls_from_one_to_a_tenth():
     assert demo.learning_rate(0, 100) == 1.0
     assert demo.learning_rate(50, 100) == 1.0 - 0.9 * 50 / 100
@@ -109,6 +131,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
         (["--points", "-1"], "wanted a number from 1 on, found -1"),
         (["--reference-steps", "-1"], "wanted a number from 0 on, found -1"),
         (["--seed", "-5"], "wanted a number from 0 on, found -5"),
+        (["--seed", "4294967296"], "wanted a number below 2**32, found 4294967296"),
         (["--noise", "-0.1"], "wanted a finite number not below 0, found -0.1"),
         (["--noise", "nan"], "wanted a finite number not below 0, found nan"),
     ],

@@ -156,7 +156,7 @@ def test_groups_have_options_of_their_own():
     ],
 )
 def test_bad_arguments_are_refused(error, build):
-    with pytest.raises(error, match="found|twice|requires|wants"):
+    with pytest.raises(error, match=r"found|twice|requires|wants"):
         build()
 
 

@@ -21,7 +21,7 @@ from micrograd_fast import _core
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "micrograd_fast"
 
-# Import paths -------------------------------------------------------------------------------------
+# Import paths ------------------------------------------------------------------------------------
 
 
 def test_the_names_of_micrograd_are_where_it_has_them():
@@ -75,7 +75,7 @@ def test_the_version_is_the_installed_one():
     assert micrograd_fast.__version__ == version("micrograd_fast")
 
 
-# Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees ---
+# Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees -
 
 C_LAYERS = ["ops", "kernels", "arena", "layer", "optim", "order", "backward"]
 C_LAYERS += ["pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
@@ -174,7 +174,7 @@ def test_the_reference_stands_on_its_own():
     assert imported_modules("reference") == {"reference.engine", "reference.nn"}
 
 
-# Types --------------------------------------------------------------------------------------------
+# Types -------------------------------------------------------------------------------------------
 
 
 def stub_of_value():
@@ -197,8 +197,10 @@ def test_every_operation_of_the_table_is_on_value_and_in_the_stub():
 
 def test_stubs_agree_with_the_modules(tmp_path):
     finished = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "micrograd_fast", "--ignore-missing-stub"]
-        + ["--allowlist", str(ROOT / "tests" / "stubtest-allowlist.txt")],
+        [
+            *(sys.executable, "-m", "mypy.stubtest", "micrograd_fast", "--ignore-missing-stub"),
+            *("--allowlist", ROOT / "tests" / "stubtest-allowlist.txt"),
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -275,7 +277,7 @@ def test_mypy_refuses_what_the_engine_refuses(tmp_path):
     assert refused == {str(2 + i) for i in range(len(wrong))}, finished.stdout
 
 
-# Files --------------------------------------------------------------------------------------------
+# Files -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +299,7 @@ def test_the_sdist_holds_all_that_builds_tests_and_measures(distributions):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tracked = {
-        str(path.relative_to(ROOT))
+        path.relative_to(ROOT).as_posix()
         for folder in ("csrc", "micrograd_fast", "tests", "bench", "docs")
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
@@ -323,7 +325,7 @@ def test_the_wheel_holds_the_package_and_no_sources_in_c(distributions):
     suffixes = {Path(name).suffix for name in package}
     assert suffixes <= {".py", ".pyi", ".typed", ".so", ".pyd", ""}
     assert {"micrograd_fast/py.typed", "micrograd_fast/_core.pyi"} <= package
-    sources = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*.py")}
+    sources = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
     assert sources <= package
     assert len([name for name in package if Path(name).suffix in {".so", ".pyd"}]) == 1
 

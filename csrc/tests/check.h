@@ -6,12 +6,12 @@
 
 extern int checks_failed;
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                 \
-            checks_failed++;                                                                       \
-        }                                                                                          \
+#define CHECK(condition)                                                                          \
+    do {                                                                                          \
+        if (!(condition)) {                                                                       \
+            printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);                                \
+            checks_failed++;                                                                      \
+        }                                                                                         \
     } while (0)
 
 void test_operations(void);

@@ -31,14 +31,22 @@ static void powers_are_pythons(void) {
         double base, exponent, power;
         mg_status st;
     } rows[] = {
-        {0.0, 0.0, 1.0, MG_OK},          {NAN, 0.0, 1.0, MG_OK},
-        {1.0, NAN, 1.0, MG_OK},          {-1.0, INFINITY, 1.0, MG_OK},
-        {0.5, INFINITY, 0.0, MG_OK},     {2.0, -INFINITY, 0.0, MG_OK},
-        {-INFINITY, 3.0, -INFINITY, MG_OK}, {-INFINITY, 2.0, INFINITY, MG_OK},
-        {-INFINITY, -3.0, -0.0, MG_OK},  {-0.0, 3.0, -0.0, MG_OK},
-        {-2.0, 3.0, -8.0, MG_OK},        {-1.0, 4503599627370497.0, -1.0, MG_OK},
-        {4.0, -1.0, 0.25, MG_OK},        {0.0, -1.0, 0.0, MG_ZERO_DIVISION},
-        {-8.0, 0.5, 0.0, MG_DOMAIN},     {10.0, 400.0, 0.0, MG_OVERFLOW},
+        {0.0, 0.0, 1.0, MG_OK},
+        {NAN, 0.0, 1.0, MG_OK},
+        {1.0, NAN, 1.0, MG_OK},
+        {-1.0, INFINITY, 1.0, MG_OK},
+        {0.5, INFINITY, 0.0, MG_OK},
+        {2.0, -INFINITY, 0.0, MG_OK},
+        {-INFINITY, 3.0, -INFINITY, MG_OK},
+        {-INFINITY, 2.0, INFINITY, MG_OK},
+        {-INFINITY, -3.0, -0.0, MG_OK},
+        {-0.0, 3.0, -0.0, MG_OK},
+        {-2.0, 3.0, -8.0, MG_OK},
+        {-1.0, 4503599627370497.0, -1.0, MG_OK},
+        {4.0, -1.0, 0.25, MG_OK},
+        {0.0, -1.0, 0.0, MG_ZERO_DIVISION},
+        {-8.0, 0.5, 0.0, MG_DOMAIN},
+        {10.0, 400.0, 0.0, MG_OVERFLOW},
         {10.0, -400.0, 0.0, MG_OK},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -1,7 +1,10 @@
 """Stands in for PyTorch on interpreters that it is not installed for: what uses it is skipped.
 
-On the path only where ``make test-all-pythons`` puts it.
+On the path only where ``make test-all-pythons`` and cibuildwheel's test command put it.
 """
+
+import os
+import sys
 
 import pytest
 
@@ -11,9 +14,11 @@ def skip():
 
 
 class Name:
-    """A function or module: it may be named, but not called."""
+    """A function or module: it may be imported and named, but not called."""
 
     def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
         return Name()
 
     def __call__(self, *args, **kwargs):
@@ -21,10 +26,12 @@ class Name:
 
 
 class Tensor:
-    """A tensor: it may be made, for a table of cases, but not looked at."""
+    """A tensor: it may stand in a table of cases, but no test can make it or look at it."""
 
     def __init__(self, *args, **kwargs):
-        pass
+        # pytest sets this while a test runs.
+        if "PYTEST_CURRENT_TEST" in os.environ:
+            skip()
 
     def __getattr__(self, name):
         skip()
@@ -41,6 +48,9 @@ def set_num_threads(n):
 tensor = Tensor
 autograd = Name()
 autograd.Function = Function
+nn = Name()
+# `import torch.nn.functional` looks here, because a single file has no submodules.
+sys.modules.update({"torch.nn": nn, "torch.nn.functional": nn.functional})
 
 
 def __getattr__(name):
