@@ -135,6 +135,8 @@ cdef void handle_pin(PyObject *self) noexcept:
         Py_SET_REFCNT(self, Py_REFCNT(self) + meta.refs - 1)
 
 
+        if meta.flags & MG_PARAMETER:
+            mg_parameter_pinned(&arena, node_of(self))
 cdef int handle_ensure_dict(PyObject *self) except -1:
     """Give the handle a place for attributes and everything that follows from having some."""
     cdef ValueHandle *handle = <ValueHandle *>self
@@ -193,7 +195,7 @@ cdef void handle_dealloc(PyObject *self) noexcept:
     cdef PyTypeObject *kind = Py_TYPE(self)
     cdef mg_node node = handle.node
     if handle.weakrefs != NULL:
-        if arena.meta[node].refs > 1:
+        if arena.meta[node].refs > 1 or mg_parameter_in_use(&arena, node):
             # The graph still holds the node, so the object that a weak reference names lives on.
             Py_SET_REFCNT(self, 1)
             handle_pin(self)
@@ -209,6 +211,8 @@ cdef void handle_dealloc(PyObject *self) noexcept:
     if node != MG_NO_NODE:
         arena.handle[node] = NULL
         arena.meta[node].flags &= ~(MG_PINNED | MG_CUSTOM)
+        if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
+            mg_parameter_unpinned(&arena, node)
         mg_arena_release(&arena, node)
     if kind == ValueType and n_spare_handles < MAX_SPARE_HANDLES:
         spare_handles[n_spare_handles] = self
