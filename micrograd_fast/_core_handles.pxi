@@ -57,6 +57,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(void *o)
     void PyObject_ClearWeakRefs(PyObject *o)
     PyObject *new_dict "PyDict_New"() except NULL
+    bint PyObject_GC_IsTracked(PyObject *o)
     PyObject *dict_get "PyDict_GetItemWithError"(PyObject *d, PyObject *key) except? NULL
 
 cdef PyTypeObject *ValueType = NULL
@@ -133,11 +134,11 @@ cdef void handle_pin(PyObject *self) noexcept:
     if not meta.flags & MG_PINNED:
         meta.flags |= MG_PINNED
         Py_SET_REFCNT(self, Py_REFCNT(self) + meta.refs - 1)
-
-
         if meta.flags & MG_PARAMETER:
             mg_parameter_pinned(&arena, node_of(self))
 cdef int handle_ensure_dict(PyObject *self) except -1:
+
+
     """Give the handle a place for attributes and everything that follows from having some."""
     cdef ValueHandle *handle = <ValueHandle *>self
     if handle.dict == NULL:
@@ -209,8 +210,6 @@ cdef void handle_dealloc(PyObject *self) noexcept:
         PyObject_GC_UnTrack(self)
     Py_CLEAR(handle.dict)
     if node != MG_NO_NODE:
-        arena.handle[node] = NULL
-        arena.meta[node].flags &= ~(MG_PINNED | MG_CUSTOM)
         if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
             mg_parameter_unpinned(&arena, node)
         mg_arena_release(&arena, node)
