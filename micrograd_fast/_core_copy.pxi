@@ -121,6 +121,19 @@ cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
     return new_reference(copied)
 
 
+# What a deepcopy's memo and a pickler's snapshots remember are the numbers of nodes, perhaps from
+# one copy to the next. Meanwhile no layer may give its parameters other numbers.
+cdef int n_node_maps = 0
+
+
+cdef int count_node_maps(int change) except -1:
+    global n_node_maps
+    n_node_maps += change
+    if n_node_maps == 0:
+        structure_changed()  # a layer that had to stay as it was may try again
+    return 0
+
+
 cdef class _Clones(_NodeMap):
     """What one deepcopy has made of each node: the copy's number plus one."""
     cdef list kept
@@ -128,6 +141,10 @@ cdef class _Clones(_NodeMap):
     def __cinit__(self):
         # Both sides stay alive for as long as the map names them.
         self.kept = []
+        count_node_maps(1)
+
+    def __dealloc__(self):
+        count_node_maps(-1)
 
 
 cdef str CLONES = "micrograd_fast clones"
@@ -231,9 +248,11 @@ cdef class _Snapshot:
         memset(&self.order, 0, sizeof(mg_order))
         self.serial = 0
         self.externals = []
+        count_node_maps(1)
 
     def __dealloc__(self):
         cdef size_t i
+        count_node_maps(-1)
         if self.serial != 0:
             del live_snapshots[self.serial]
             for i in range(self.order.n_nodes):

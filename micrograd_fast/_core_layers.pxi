@@ -270,6 +270,9 @@ cdef mg_block *block_of(object neuron) except? NULL:
     if type(weights) is not ModuleList or len(<list>weights) == 0:
         return NULL
     first = (<list>weights)[0]
+        if n_node_maps > 0:
+            # Somebody remembers nodes by their numbers.
+            return NULL
     if Py_TYPE(<PyObject *>first) != ValueType:
         return NULL
     node = node_of(<PyObject *>first)
