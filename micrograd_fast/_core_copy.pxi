@@ -515,6 +515,7 @@ def load_snapshot(packed, externals):
                 codes[names[ops[i]]], members, n_members, data[i],
                 operands[first_operand:last_operand], values[first_value:last_value],
             )
+            note_grad_write(grad[i])
             arena.grad[members[n_members]] = grad[i]
             arena.meta[members[n_members]].flags |= flags[i] & (MG_FLOAT_POWER | MG_BOOL_POWER)
             n_members += 1
