@@ -210,14 +210,13 @@ def test_a_shallow_copy_is_not_taken_for_what_was_in_its_place(layer_engine):
 def test_a_memo_stays_right_when_a_layer_is_called_in_between(layer_engine):
     layer = layer_engine.nn.Layer(2, 2)
     for neuron in reversed(layer.neurons):
-        neuron.w = [layer_engine.Value(1.0), layer_engine.Value(2.0)]
+        neuron.w[:] = [layer_engine.Value(1.0), layer_engine.Value(2.0)]
     memo = {}
     weights = [w for neuron in layer.neurons for w in neuron.w]
     copied = [copy.deepcopy(w, memo) for w in weights]
     layer([1.0, 2.0])
     fillers = [layer_engine.Value(float(i)) for i in range(20)]
-    again = [copy.deepcopy(w, memo) for w in weights]
-    assert all(x is y for x, y in zip(again, copied))
+    assert all(copy.deepcopy(w, memo) is twin for w, twin in zip(weights, copied))
     assert [copy.deepcopy(v, memo).data for v in fillers] == [float(i) for i in range(20)]
 
 
