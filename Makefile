@@ -12,7 +12,7 @@ c_sources := $(sort $(wildcard csrc/*.c csrc/tests/*.c))
 c_headers := $(wildcard csrc/*.h csrc/*.inc csrc/*.def csrc/tests/*.h)
 c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -Icsrc -DMG_TESTING
 
-.PHONY: demo test develop test-c sanitize test-all-pythons bench lint typecheck wheel clean
+.PHONY: demo test develop test-c sanitize test-all-pythons fuzz-layers bench lint typecheck wheel clean
 
 # -I and the change of folder keep the source folder off the path: what runs is what is installed.
 demo: $(VENV)
@@ -58,6 +58,11 @@ test-all-pythons:
 	        PYTHON="$$python" VENV=".venv-$$version" TEST_EXTRA=test-light || exit 1; \
 	done; \
 	[ -n "$$found" ] && echo "passed on$$found"
+
+# Random lives of models until the time is up; the suite has a few of them.
+fuzz-layers: $(VENV)
+	$(install) '.[$(TEST_EXTRA)]'
+	cd tests && $(python) fuzz_layers.py $(or $(ARGS),--seconds 600)
 
 bench: $(VENV)
 	$(install) '.[bench]'

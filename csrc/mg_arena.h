@@ -7,7 +7,8 @@
  * Invariants
  *   - refs[node] == (handle[node] != NULL) + uses as operand by live nodes
  *   - a node with MG_PINNED has a handle, and every use holds one reference on that handle
- *   - free slots form a list through operands[].a; their refs is 0
+ *   - free slots form a list through operands[].a; their refs is 0. Runs of contiguous ones, for
+ *     layers, form another: operands[] of the first slot is the next run and the length
  *   - columns move when the arena grows: re-read the pointers after anything that can allocate
  *     or call a hook. Indices never change.
  */
@@ -44,7 +45,7 @@ typedef struct {
     uint8_t op;    /* mg_op */
     uint8_t arity; /* 0, 1, 2, MG_NARY or MG_FUSED */
     uint8_t flags;
-    uint8_t unused;
+    uint8_t held; /* a pinned parameter whose handle its block holds, see mg_layer.h */
 } mg_meta;
 
 /* What does not fit a fixed row: operands beyond two, immediates beyond one. The operand list
@@ -78,6 +79,7 @@ typedef struct mg_arena {
     mg_node cap;    /* length of every column */
     mg_node top;    /* slots from here on have never been used */
     mg_node free;   /* head of the free list, or MG_NO_NODE */
+    mg_node runs;   /* head of the list of free runs, or MG_NO_NODE */
     uint32_t epoch; /* number of the current traversal */
     mg_node n_live;
     mg_node dying; /* nodes whose count has reached 0, linked through refs, or MG_NO_NODE */
@@ -93,7 +95,6 @@ typedef struct mg_arena {
     void (*neuron_leave)(struct mg_arena *arena, mg_node neuron);
     int (*parameter_may_die)(struct mg_arena *arena, mg_node node);
     int (*parameter_died)(struct mg_arena *arena, mg_node node);
-    mg_block *free_runs; /* contiguous slots of dead layers */
 
     int negative_zero_grads; /* some gradient was assigned -0.0 */
 } mg_arena;
@@ -107,6 +108,16 @@ void mg_arena_destroy(mg_arena *arena);
 /* Make room for at least one more node. MG_OK, or MG_NO_MEMORY with the arena unchanged.
  * Amortised O(1) a node; moves the columns. */
 mg_status mg_arena_grow(mg_arena *arena);
+
+/* To be called when a node is wanted and there is none: frees a run, or grows. Likewise. */
+mg_status mg_arena_make_room(mg_arena *arena);
+
+/* Contiguous free slots: a free run, free slots that have come to lie side by side, or new ones.
+ * MG_NO_NODE when memory is out. The caller makes them leaves. */
+mg_node mg_arena_take_run(mg_arena *arena, mg_node n_nodes);
+
+/* Give back the slots of a run together. */
+void mg_arena_give_run(mg_arena *arena, mg_node first, mg_node n_nodes);
 
 /* An n-ary record with room for the counts given, operands and values uninitialised; NULL when
  * memory is out. Freed with the node that owns it, or by mg_free before that. */
@@ -188,10 +199,13 @@ static inline void mg_arena_give(mg_arena *arena, mg_node node) {
  * sets refs; until then the arena must not be used. */
 static inline mg_node mg_arena_take(mg_arena *arena) {
     mg_node node = arena->free;
+    if (node == MG_NO_NODE && arena->top == arena->cap) {
+        if (mg_arena_make_room(arena) != MG_OK) return MG_NO_NODE;
+        node = arena->free;
+    }
     if (node != MG_NO_NODE) {
         arena->free = arena->operands[node].a;
     } else {
-        if (arena->top == arena->cap && mg_arena_grow(arena) != MG_OK) return MG_NO_NODE;
         node = arena->top++;
         arena->mark[node] = 0;
     }

@@ -125,6 +125,19 @@ cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
     return new_reference(copied)
 
 
+# What a deepcopy's memo and a pickler's snapshots remember are the numbers of nodes, perhaps from
+# one copy to the next. Meanwhile no layer may give its parameters other numbers.
+cdef int n_node_maps = 0
+
+
+cdef int count_node_maps(int change) except -1:
+    global n_node_maps
+    n_node_maps += change
+    if n_node_maps == 0:
+        structure_changed()  # a layer that had to stay as it was may try again
+    return 0
+
+
 cdef class _Clones(_NodeMap):
     """What one deepcopy has made of each node: the copy's number plus one."""
     cdef list kept
@@ -132,6 +145,10 @@ cdef class _Clones(_NodeMap):
     def __cinit__(self):
         # Both sides stay alive for as long as the map names them.
         self.kept = []
+        count_node_maps(1)
+
+    def __dealloc__(self):
+        count_node_maps(-1)
 
 
 cdef str CLONES = "micrograd_fast clones"
@@ -235,9 +252,11 @@ cdef class _Snapshot:
         memset(&self.order, 0, sizeof(mg_order))
         self.serial = 0
         self.externals = []
+        count_node_maps(1)
 
     def __dealloc__(self):
         cdef size_t i
+        count_node_maps(-1)
         if self.serial != 0:
             del live_snapshots[self.serial]
             for i in range(self.order.n_nodes):
@@ -502,6 +521,7 @@ def load_snapshot(packed, externals):
                 codes[names[ops[i]]], members, n_members, data[i],
                 operands[first_operand:last_operand], values[first_value:last_value],
             )
+            note_grad_write(grad[i])
             arena.grad[members[n_members]] = grad[i]
             arena.meta[members[n_members]].flags |= flags[i] & COPIED_FLAGS
             n_members += 1

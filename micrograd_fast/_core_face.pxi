@@ -132,8 +132,13 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
     cdef mg_failure failure
     expand_neuron(node)
     n_operands = mg_node_operands(&arena, node, &operands)
-    if arena.meta[node].op == MG_LOCAL and arena.aux[node].extra.n_values == 0:
-        n_operands = 0
+    if arena.meta[node].op == MG_LOCAL:
+        if arena.aux[node].extra.n_values == 0:
+            n_operands = 0
+    elif arena.meta[node].flags & MG_CUSTOM and (
+        handle_get(self, "_backward", None) != (<object>self)._propagate
+    ):
+        n_operands = 0  # only the closure knows
     derivatives = []
     for i in range(n_operands):
         derivatives.append(mg_local_gradient(&arena, node, i, &st))

@@ -27,6 +27,8 @@ cdef set refused_layers = set()
 
 cdef PyTypeObject *NeuronType = NULL
 cdef object neuron_call = None
+cdef void *neuron_getattro = NULL
+cdef void *value_getattro = NULL
 cdef type ModuleList = None
 cdef unsigned int value_tag = 0, neuron_tag = 0
 cdef dict original_methods = {}
@@ -34,8 +36,10 @@ cdef dict original_methods = {}
 
 def register_nn(neuron_class, module_list):
     """Tell the engine which class of neuron it may fuse, with lists that report their changes."""
-    global NeuronType, neuron_call, ModuleList
+    global NeuronType, neuron_call, neuron_getattro, value_getattro, ModuleList
     NeuronType = <PyTypeObject *><PyObject *>neuron_class
+    neuron_getattro = NeuronType.tp_getattro
+    value_getattro = ValueType.tp_getattro
     neuron_call = neuron_class.__dict__["__call__"]
     ModuleList = module_list
     for op in range(<int>MG_ADD, <int>MG_N_OPS):
@@ -55,6 +59,21 @@ def fuse(enabled):
     global fusing
     fusing = enabled
     structure_changed()
+
+
+def instance_dict(module):
+    """The attributes of a module, for its ``__dict__``."""
+    return attributes_of(module)
+
+
+cdef dict attributes_of(object module):
+    return <dict>adopt(generic_dict(<PyObject *>module, NULL))
+
+
+cdef inline bint has_another_owner(dict attributes) noexcept:
+    """Whether somebody could change a module's attributes through the dict itself."""
+    # One reference is the module's, the other the caller's.
+    return Py_REFCNT(<PyObject *>attributes) > 2
 
 
 def structure_changed():
@@ -83,6 +102,12 @@ cdef bint classes_unchanged() except -1:
         return False
     if (<object>NeuronType).__dict__.get("__call__") is not neuron_call:
         return False
+    if NeuronType.tp_getattro != neuron_getattro or ValueType.tp_getattro != value_getattro:
+        return False
+    for name in ("w", "b", "nonlin", "activation"):
+        # A property would come before what the neuron's own dict says; a default does not.
+        if hasattr(type(getattr(<object>NeuronType, name, None)), "__set__"):
+            return False
     value_tag = version_tag(ValueType)
     neuron_tag = version_tag(NeuronType)
     return True
@@ -129,9 +154,11 @@ cdef bint fusable_leaf(object value) noexcept:
 
 cdef bint read_activation(dict attributes, mg_op *op, double *k) except -1:
     """The operation of a neuron's activation; False if it cannot be fused."""
-    name = attributes.get("activation", "relu")
     k[0] = 0.0
-    if not attributes.get("nonlin", True) or name is None or name == "linear":
+    if "nonlin" not in attributes or "activation" not in attributes:
+        return False
+    name = attributes["activation"]
+    if not attributes["nonlin"] or name is None or name == "linear":
         op[0] = MG_LEAF
         return True
     if not isinstance(name, str) or name not in original_methods:
@@ -155,12 +182,15 @@ cdef list row_values(object neurons, Py_ssize_t *n_in, mg_op *activation, double
     cdef mg_op own_activation = MG_LEAF
     cdef double own_k = 0.0
     cdef list values = []
+    cdef dict attributes
     cdef Py_ssize_t r
     for r in range(len(neurons)):
         neuron = neurons[r]
         if Py_TYPE(<PyObject *>neuron) != NeuronType:
             return None
-        attributes = neuron.__dict__
+        attributes = attributes_of(neuron)
+        if has_another_owner(attributes):
+            return None
         weights = attributes.get("w")
         bias = attributes.get("b")
         if type(weights) is not ModuleList or not read_activation(attributes, &own_activation,
@@ -242,6 +272,9 @@ cdef mg_block *lay_out(object owner, object neurons) except? NULL:
         for value in values:
             if arena.meta[node_of(<PyObject *>value)].refs != 1:
                 return NULL
+        if n_node_maps > 0:
+            # Somebody remembers nodes by their numbers.
+            return NULL
         base = mg_arena_take_run(&arena, <uint32_t>len(values))
         if base == MG_NO_NODE:
             raise MemoryError(f"no memory for {len(values)} parameters in a row")
@@ -268,7 +301,7 @@ cdef mg_block *lay_out(object owner, object neurons) except? NULL:
 cdef mg_block *block_of(object neuron) except? NULL:
     """The block that a neuron's first weight is in, or NULL."""
     cdef mg_node node
-    weights = (<object>neuron).__dict__.get("w")
+    weights = attributes_of(neuron).get("w")
     if type(weights) is not ModuleList or len(<list>weights) == 0:
         return NULL
     first = (<list>weights)[0]
@@ -302,9 +335,10 @@ cdef mg_block *layer_block(object layer) except? NULL:
         return NULL
     if known.version == structure_version and known.layer == <void *><PyObject *>layer:
         return known.block
-    neurons = layer.__dict__.get("neurons")
     cdef mg_block *block = NULL
-    if type(neurons) is ModuleList:
+    cdef dict attributes = attributes_of(layer)
+    neurons = attributes.get("neurons")
+    if type(neurons) is ModuleList and not has_another_owner(attributes):
         block = find_block(layer, neurons)
     # Laying out can change the structure.
     known[0] = KnownLayer(<void *><PyObject *>layer, block, structure_version)

@@ -104,6 +104,7 @@ cdef extern from "mg_arena.h":
         uint32_t *mark
         mg_node cap
         mg_node top
+        mg_node dying
         mg_node n_live
         uint32_t epoch
         int negative_zero_grads
@@ -112,6 +113,7 @@ cdef extern from "mg_arena.h":
 
     void mg_arena_next_epoch(mg_arena *arena)
     void mg_arena_init(mg_arena *arena)
+    mg_node mg_arena_take_run(mg_arena *arena, mg_node n_nodes)
     mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
     mg_node *mg_extra_operands(mg_extra *extra)
     void *mg_realloc(void *block, size_t size)
@@ -142,8 +144,10 @@ cdef extern from "mg_kernels.h":
 cdef extern from "mg_layer.h":
     void mg_layer_attach(mg_arena *arena)
     mg_block *mg_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t n_in, int run)
-    mg_node mg_arena_take_run(mg_arena *arena, uint32_t n_nodes)
     mg_status mg_block_dissolve(mg_arena *arena, mg_block *block)
+    void mg_parameter_pinned(mg_arena *arena, mg_node node) noexcept
+    void mg_parameter_unpinned(mg_arena *arena, mg_node node) noexcept
+    bint mg_parameter_in_use(const mg_arena *arena, mg_node node) noexcept
     mg_status mg_block_before_write(mg_arena *arena, mg_block *block)
     mg_status mg_block_values(mg_arena *arena, mg_block *block, const double *x, double *values,
                               double *failed_pre)

@@ -11,7 +11,7 @@ weight, the engine is told whenever an attribute or a list of a module changes.
 
 import random
 
-from ._core import fused_layer, fused_neuron, register_nn, structure_changed
+from ._core import fused_layer, fused_neuron, instance_dict, register_nn, structure_changed
 from .engine import Value
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
@@ -70,6 +70,17 @@ class _ModuleList(list):
 
 class _Reporting:
     """A module whose attributes the engine watches."""
+
+    def __new__(cls, *args, **kwargs):
+        # Perhaps where in memory another module was
+        structure_changed()
+        return super().__new__(cls)
+
+    @property
+    def __dict__(self):
+        # To be written to, for all that one can know: copy and pickle do
+        structure_changed()
+        return instance_dict(self)
 
     def __setattr__(self, name, value):
         structure_changed()

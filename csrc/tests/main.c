@@ -14,7 +14,6 @@ mg_arena *test_arena_new(void) {
 
 void test_arena_end(mg_arena *arena) {
     CHECK(arena->n_live == 0);
-    mg_layer_detach(arena);
     mg_arena_destroy(arena);
     free(arena);
 }
