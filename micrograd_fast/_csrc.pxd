@@ -170,10 +170,15 @@ cdef extern from "mg_optim.h":
         double correction1
         double correction2
 
-    void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_sgd *rule,
-                     double *velocity, int first)
-    mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes,
-                           const mg_adam *rule, double *m, double *v, size_t *n_done)
+    ctypedef struct mg_run:
+        mg_node first
+        uint32_t n_nodes
+
+    mg_status mg_run_before_write(mg_arena *arena, mg_run run)
+    void mg_run_zero_grad(mg_arena *arena, mg_run run)
+    void mg_sgd_step(mg_arena *arena, mg_run run, const mg_sgd *rule, double *velocity, int first)
+    mg_status mg_adam_step(mg_arena *arena, mg_run run, const mg_adam *rule, double *m, double *v,
+                           size_t *n_done)
 
 
 cdef extern from "mg_order.h":
