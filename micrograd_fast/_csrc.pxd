@@ -21,6 +21,9 @@ cdef extern from "mg_ops.h":
         MG_MUL
         MG_POW_CONST
         MG_POW
+        MG_EXP
+        MG_LOG
+        MG_RELU
         MG_ABS
         MG_LEAKY_RELU
         MG_ELU
@@ -115,6 +118,7 @@ cdef extern from "mg_arena.h":
     mg_node *mg_extra_operands(mg_extra *extra)
     void *mg_realloc(void *block, size_t size)
     void mg_free(void *block)
+    mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes)
     mg_node mg_arena_leaf(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
     mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra,
