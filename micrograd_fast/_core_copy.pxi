@@ -100,6 +100,7 @@ cdef object handle_like(PyObject *original, mg_node node):
         (<ValueHandle *>self).node = MG_NO_NODE
         handle_attach(self, node)
         handle_pin(self)
+        watch_collections()
     return adopt(self)
 
 

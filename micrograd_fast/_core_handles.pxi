@@ -8,7 +8,7 @@
 # pinned node as an operand holds one strong reference on the handle, so Python's own counts say
 # who keeps whom, and the collector is told of exactly these references (handle_traverse).
 # A handle with attributes, or of a subclass, is also tracked by the collector. The others are
-# shown to it only during full collections, and only once some handle has carried attributes:
+# shown to it only during full collections, and only once some handle was of these kinds:
 # without any, no cycle can pass through the arena (collection_boundary).
 
 cdef extern from *:
@@ -33,6 +33,7 @@ cdef extern from *:
 cdef extern from "Python.h":
     ctypedef struct PyNumberMethods:
         void *nb_add
+        void *nb_subtract
         void *nb_multiply
         void *nb_power
         void *nb_negative
@@ -156,8 +157,7 @@ cdef int handle_note_dict(PyObject *self) except -1:
     if handle.tracked == NOT_TRACKED:
         PyObject_GC_Track(self)
     handle.tracked = TRACKED
-    if not watching_collections:
-        watch_collections()
+    watch_collections()
     return 0
 
 
@@ -318,7 +318,10 @@ cdef bint watching_collections = False
 
 
 cdef int watch_collections() except -1:
+    """From now on there are handles that a cycle can pass through."""
     global watching_collections
+    if watching_collections:
+        return 0
     import gc
 
     gc.callbacks.append(collection_boundary)

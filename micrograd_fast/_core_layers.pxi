@@ -223,10 +223,15 @@ cdef bint all_distinct(list values) noexcept:
     return True
 
 
+# How often a handle has got another node. Nothing else gives it one.
+cdef uint64_t n_moves = 0
+
+
 cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     """Give a leaf that only its handle refers to another slot."""
     global n_moves
     cdef mg_node source = node_of(handle)
+    n_moves += 1
     arena.data[target] = arena.data[source]
     arena.grad[target] = arena.grad[source]
     arena.meta[target] = arena.meta[source]
@@ -480,44 +485,63 @@ def fused_neuron(neuron, x):
     return None if outputs is None else outputs[0]
 
 
-def fused_values(layers, double[:, ::1] x not None):
+cdef bint lay_out_all(list layers, mg_block **blocks) except -1:
+    """Find the blocks of several layers; False if they cannot all be fused at once."""
+    cdef uint64_t version = structure_version
+    cdef Py_ssize_t i
+    for i in range(len(layers)):
+        blocks[i] = layer_block(layers[i])
+        if blocks[i] == NULL:
+            return False
+    # To lay one out can dissolve another, with which it shares a weight.
+    return structure_version == version
+
+
+def fused_values(list layers not None, const double[:, ::1] x not None):
     """The outputs of a stack of layers for each row of numbers, without a graph.
 
-    None if one of the layers cannot be fused; ValueError for rows of the wrong length.
+    Returns the numbers of all rows in one ``array.array`` (of at least one), and how many a row
+    has. None if the layers cannot be fused; ValueError for rows of the wrong length.
     """
     import array
 
-    cdef mg_block *block
-    cdef Py_ssize_t n = x.shape[0], r
-    cdef uint32_t n_in = <uint32_t>x.shape[1], width = n_in
+    cdef Py_ssize_t n = x.shape[0], n_layers = len(layers), r, i
+    cdef uint32_t n_in = <uint32_t>x.shape[1], width = 1
     cdef double failed_pre = 0.0
     cdef mg_status st
-    cdef double[::1] before, after
-    cdef double[:, ::1] outputs
-    blocks = []
-    for layer in layers:
-        block = layer_block(layer)
-        if block == NULL:
+    cdef const double *before
+    cdef double *after
+    cdef double[::1] scratch, outputs
+    cdef mg_block *block
+    cdef mg_block **blocks = <mg_block **>mg_realloc(NULL, (n_layers + 1) * sizeof(mg_block *))
+    if blocks == NULL:
+        raise MemoryError(f"no memory for the blocks of {n_layers} layers")
+    try:
+        # Once more where the first round has taken a neuron out of a block of its own.
+        if n_layers == 0 or not (lay_out_all(layers, blocks) or lay_out_all(layers, blocks)):
             return None
-        if block.n_in != n_in:
-            raise ValueError(f"a layer of {block.n_in} inputs was given {n_in}")
-        blocks.append(<size_t>block)
-        n_in = block.n_rows
-        width = max(width, n_in)
-    before = array.array("d", [0.0]) * width
-    after = array.array("d", [0.0]) * width
-    result = array.array("d", [0.0]) * max(1, n * n_in)
-    cdef double[::1] flat = result
-    for r in range(n):
-        before[: x.shape[1]] = x[r]
-        for address in blocks:
-            block = <mg_block *><size_t>address
-            st = mg_block_values(&arena, block, &before[0], &after[0], &failed_pre)
-            if st != MG_OK:
-                raise_status(st, block.activation, failed_pre, 0.0)
-            before, after = after, before
-        flat[r * n_in : (r + 1) * n_in] = before[:n_in]
-    return result, n_in
+        for i in range(n_layers):
+            if blocks[i].n_in != n_in:
+                raise ValueError(
+                    f"a neuron with {blocks[i].n_in} weights was given {n_in} inputs"
+                )
+            n_in = blocks[i].n_rows
+            width = max(width, n_in)
+        result = array.array("d", [0.0]) * max(1, n * n_in)
+        outputs = result
+        scratch = array.array("d", [0.0]) * (2 * width)
+        for r in range(n):
+            before = &x[r, 0]
+            for i in range(n_layers):
+                block = blocks[i]
+                after = &outputs[r * n_in] if i == n_layers - 1 else &scratch[i % 2 * width]
+                st = mg_block_values(&arena, block, before, after, &failed_pre)
+                if st != MG_OK:
+                    raise_status(st, block.activation, failed_pre, 0.0)
+                before = after
+        return result, n_in
+    finally:
+        mg_free(blocks)
 
 
 def kernels(name=None):

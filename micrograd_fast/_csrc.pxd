@@ -21,6 +21,9 @@ cdef extern from "mg_ops.h":
         MG_MUL
         MG_POW_CONST
         MG_POW
+        MG_EXP
+        MG_LOG
+        MG_RELU
         MG_ABS
         MG_LEAKY_RELU
         MG_ELU
@@ -119,6 +122,7 @@ cdef extern from "mg_arena.h":
     void *mg_realloc(void *block, size_t size)
     void *mg_calloc(size_t n_items, size_t item_size)
     void mg_free(void *block)
+    mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes)
     mg_node mg_arena_leaf(mg_arena *arena, double data)
     mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
@@ -177,10 +181,15 @@ cdef extern from "mg_optim.h":
         double correction1
         double correction2
 
-    void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_sgd *rule,
-                     double *velocity, int first)
-    mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes,
-                           const mg_adam *rule, double *m, double *v, size_t *n_done)
+    ctypedef struct mg_run:
+        mg_node first
+        uint32_t n_nodes
+
+    mg_status mg_run_before_write(mg_arena *arena, mg_run run)
+    void mg_run_zero_grad(mg_arena *arena, mg_run run)
+    void mg_sgd_step(mg_arena *arena, mg_run run, const mg_sgd *rule, double *velocity, int first)
+    mg_status mg_adam_step(mg_arena *arena, mg_run run, const mg_adam *rule, double *m, double *v,
+                           size_t *n_done)
 
 
 cdef extern from "mg_order.h":

@@ -35,6 +35,7 @@ int main(void) {
         {"arena", test_arena},
         {"backward", test_backward},
         {"layers", test_layers},
+        {"optim", test_optim},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {
