@@ -311,8 +311,7 @@ static void leave_call(mg_arena *arena, mg_call *call, uint32_t row) {
     mg_node *inputs = call->inputs;
     uint32_t n_handles = 0;
     void **handles = block->calls ? NULL : let_go_of_handles(arena, block, &n_handles);
-    if (!block->calls && block->n_zombies > 0)
-        free_zombies(arena, block);
+    if (!block->calls && block->n_zombies > 0) free_zombies(arena, block);
     if (inputs)
         for (uint32_t i = 0; i < call->n_in; i++)
             if (inputs[i] != MG_NO_NODE) mg_arena_release_use(arena, inputs[i]);
@@ -365,8 +364,7 @@ mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron) {
     const double *w = weight_rows(arena, block, call->forward) + offset;
     const int propagated = call->propagated[row];
     const double g = call->inner_grad[row];
-    const double *w_back =
-        propagated ? weight_rows(arena, block, call->backward) + offset : NULL;
+    const double *w_back = propagated ? weight_rows(arena, block, call->backward) + offset : NULL;
     const int linear = call->activation == MG_LEAF;
     mg_node sum = parameter(block, block_row, n_in);
     double value = w[n_in];

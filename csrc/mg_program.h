@@ -43,7 +43,7 @@ typedef struct {
 typedef struct {
     uint32_t first, n;
     uint8_t op;
-} mg_run;
+} mg_step_run;
 
 typedef struct {
     uint32_t n_rows, n_in;
@@ -76,7 +76,7 @@ typedef struct {
 
 /* The way back from one output. */
 typedef struct {
-    mg_run *runs;
+    mg_step_run *runs;
     uint32_t n_runs;
     mg_back_step *steps;
     mg_back_sums *sums;
@@ -98,7 +98,7 @@ typedef struct {
     mg_pool pool; /* everything that follows */
 
     mg_entry *entries; /* the tape's, with constants folded, and what the outputs needed */
-    mg_run *runs;      /* n_uniform, then n_variable */
+    mg_step_run *runs; /* n_uniform, then n_variable */
     uint32_t n_uniform, n_variable;
     mg_step *steps;
     mg_sums *sums;

@@ -125,7 +125,7 @@ static void take_rooms(mg_schedule *s, uint32_t n_steps, uint32_t n_sums) {
         mg_pool_take(s->keep, program->tape.n_parameters, sizeof(uint32_t));
     program->steps = mg_pool_take(s->keep, n_steps, sizeof(mg_step));
     program->sums = mg_pool_take(s->keep, n_sums, sizeof(mg_sums));
-    program->runs = mg_pool_take(s->keep, (size_t)n_steps + n_sums, sizeof(mg_run));
+    program->runs = mg_pool_take(s->keep, (size_t)n_steps + n_sums, sizeof(mg_step_run));
     if (s->keep->failed) return;
     memset(program->weight_parameters, 0xff, n_weights * sizeof(uint32_t));
     memset(program->parameter_weight, 0xff, program->tape.n_parameters * sizeof(uint32_t));
@@ -153,13 +153,13 @@ void mg_schedule_forward(mg_schedule *s) {
     uint32_t n_steps = 0, n_blocks = 0, n_runs = 0;
     for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
         for (end = first; end < n_units && units[end].key == units[first].key; end++);
-        mg_run *run = &program->runs[n_runs++];
+        mg_step_run *run = &program->runs[n_runs++];
         *(units[first].key & VARIABLE ? &program->n_variable : &program->n_uniform) += 1;
         if (s->kind[units[first].entry] == MG_KIND_SUM) {
-            *run = (mg_run){n_blocks, 1, MG_NEURON};
+            *run = (mg_step_run){n_blocks, 1, MG_NEURON};
             emit_block(s, units + first, end - first, &program->sums[n_blocks++]);
         } else {
-            *run = (mg_run){n_steps, end - first, s->entry[units[first].entry].op};
+            *run = (mg_step_run){n_steps, end - first, s->entry[units[first].entry].op};
             for (uint32_t u = first; u < end; u++)
                 emit_step(s, units[u].entry, &program->steps[n_steps++]);
         }

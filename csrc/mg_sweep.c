@@ -256,12 +256,12 @@ static void emit(planner *p, const mg_unit *units, uint32_t n_units) {
     mg_sweep *sweep = p->sweep;
     for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
         for (end = first; end < n_units && units[end].key == units[first].key; end++);
-        mg_run *run = &sweep->runs[p->n_runs++];
+        mg_step_run *run = &sweep->runs[p->n_runs++];
         if (goes_back_whole(s, units[first].entry)) {
-            *run = (mg_run){p->n_blocks, 1, MG_NEURON};
+            *run = (mg_step_run){p->n_blocks, 1, MG_NEURON};
             emit_back_block(p, units + first, end - first, &sweep->sums[p->n_blocks++]);
         } else {
-            *run = (mg_run){p->n_steps, end - first, s->entry[units[first].entry].op};
+            *run = (mg_step_run){p->n_steps, end - first, s->entry[units[first].entry].op};
             for (uint32_t u = first; u < end; u++)
                 emit_back_step(p, units[u].entry, &sweep->steps[p->n_steps++]);
         }
@@ -295,7 +295,7 @@ void mg_sweep_schedule(mg_schedule *s, uint32_t output) {
         units[n_units++] = (mg_unit){backward_key(&p, entry), i, entry};
     }
     mg_sort_units(units, n_units);
-    sweep->runs = mg_pool_take(s->keep, n_units, sizeof(mg_run));
+    sweep->runs = mg_pool_take(s->keep, n_units, sizeof(mg_step_run));
     sweep->steps = mg_pool_take(s->keep, n_units - n_sums, sizeof(mg_back_step));
     sweep->sums = mg_pool_take(s->keep, n_sums, sizeof(mg_back_sums));
     sweep->input_slots = mg_pool_take(s->keep, n_inputs, sizeof(mg_slot));

@@ -242,6 +242,8 @@ def sum(values):
             total = draft_binary(
                 &draft, MG_ADD, total, draft_leaf(&draft, PyFloat_AS_DOUBLE(term))
             )
+    if n_numbers == n:
+        arena.meta[total].flags &= ~MG_LITERAL  # a Value of its own, not an operand
     return draft_end(&draft, &total, 1)[0]
 
 

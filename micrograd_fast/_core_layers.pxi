@@ -223,15 +223,10 @@ cdef bint all_distinct(list values) noexcept:
     return True
 
 
-# How often a handle has got another node. Nothing else gives it one.
-cdef uint64_t n_moves = 0
-
-
 cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     """Give a leaf that only its handle refers to another slot."""
     global n_moves
     cdef mg_node source = node_of(handle)
-    n_moves += 1
     arena.data[target] = arena.data[source]
     arena.grad[target] = arena.grad[source]
     arena.meta[target] = arena.meta[source]

@@ -90,13 +90,6 @@ cdef mg_node leaf(double data) except? 0xFFFFFFFF:
     return node
 
 
-cdef mg_node literal(double data) except? 0xFFFFFFFF:
-    cdef mg_node node = mg_arena_literal(&arena, data)
-    if node == MG_NO_NODE:
-        raise_status(MG_NO_MEMORY, MG_LEAF, data, 0.0)
-    return node
-
-
 cdef int discard_unused(mg_node node) except -1:
     """Undo a node that did not find a user."""
     if node != MG_NO_NODE and arena.meta[node].refs == 0:
