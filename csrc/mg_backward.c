@@ -27,7 +27,7 @@ static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *fai
         local_backward(arena, node);
         break;
         /* The arity and the number of immediates are constants of the row: the tests fold away. */
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)        \
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                \
     case MG_##ID: {                                                                               \
         a = data[pair.a];                                                                         \
         if (arity == 2) b = data[pair.b];                                                         \

@@ -10,7 +10,8 @@ const mg_op_info mg_ops[MG_N_OPS] = {
     [MG_LEAF] = {"leaf", "", "", "A number.", 0, 0},
     [MG_LOCAL] = {"local", "", "", "A node that carries its derivatives as numbers.", 0, 0},
     [MG_NEURON] = {"neuron", "", "", "A weighted sum and its activation.", 0, 0},
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, domain, doc)        \
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb, domain, \
+           doc)                                                                                   \
     [MG_##ID] = {#name, label, domain, doc, arity, n_immediates},
 #include "ops.def"
 #undef OP
@@ -142,6 +143,32 @@ double mg_softplus(double a, mg_status *st) {
     return a > 0.0 ? a + log1p(mg_exp(-a, st)) : log1p(mg_exp(a, st));
 }
 
+double mg_sigmoid_slope(double a, mg_status *st) {
+    double s = mg_sigmoid(a, st);
+    return s * (1.0 - s);
+}
+
+double mg_silu_second(double a, mg_status *st) {
+    double s = mg_sigmoid(a, st);
+    return s * (1.0 - s) * (2.0 + a * (1.0 - 2.0 * s));
+}
+
+double mg_pow_second(double a, double n, mg_status *st) {
+    /* Exactly 0 for a constant and a line, also where the power would not exist. */
+    if (n == 0.0 || n == 1.0) return 0.0;
+    return n * (n - 1.0) * mg_pow(a, n - 2.0, st);
+}
+
+double mg_pow_mixed(double a, double b, mg_status *st) {
+    if (a <= 0.0) return a == 0.0 ? 0.0 : NAN;
+    return mg_pow(a, b - 1.0, st) * (1.0 + b * log(a));
+}
+
+double mg_pow_log_log(double a, double y) {
+    if (a <= 0.0) return a == 0.0 ? 0.0 : NAN;
+    return y * log(a) * log(a);
+}
+
 double mg_normal_cdf(double a) { return 0.5 * (1.0 + erf(a * MG_INV_SQRT_2)); }
 
 double mg_normal_pdf(double a, mg_status *st) {
@@ -181,4 +208,21 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
 #undef OP
     }
     return 0.0;
+}
+
+mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double y, mg_status *st) {
+    (void)h;
+    switch (op) {
+    case MG_LEAF:
+    case MG_LOCAL:
+    case MG_NEURON:
+    case MG_N_OPS:
+        break;
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb, ...)    \
+    case MG_##ID:                                                                                 \
+        return (mg_second){aa, ab, bb};
+#include "ops.def"
+#undef OP
+    }
+    return (mg_second){0.0, 0.0, 0.0};
 }

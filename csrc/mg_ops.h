@@ -72,6 +72,11 @@ double mg_sigmoid(double a, mg_status *st);
 double mg_silu_slope(double a, mg_status *st);
 double mg_softplus(double a, mg_status *st);
 double mg_normal_cdf(double a);
+double mg_sigmoid_slope(double a, mg_status *st);
+double mg_silu_second(double a, mg_status *st);
+double mg_pow_second(double a, double n, mg_status *st);
+double mg_pow_mixed(double a, double b, mg_status *st);
+double mg_pow_log_log(double a, double y);
 double mg_normal_pdf(double a, mg_status *st);
 
 /* Python's float division: MG_ZERO_DIVISION when b is 0. */
@@ -107,5 +112,12 @@ double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double 
                        mg_status *st);
 double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double y, double g,
                        mg_status *st);
+
+/* The second derivatives of one operation. */
+typedef struct {
+    double aa, ab, bb;
+} mg_second;
+
+mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double y, mg_status *st);
 
 #endif

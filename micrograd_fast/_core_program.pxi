@@ -609,6 +609,67 @@ cdef class Program:
             drop_rows(&where)
         return result[0] if where.single else result
 
+    def second_order(self, rows, double[::1] weights, double[:, ::1] input_directions,
+                     double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
+                     double[:, ::1] by_parameters):
+        """Add products with the Hessian to arrays; `Program.hvp` says more.
+
+        For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
+        product goes to ``by_inputs[r * n_directions + d]``, along ``parameter_directions[d]`` to
+        ``by_parameters[d]``; None stands for no such directions.
+        """
+        cdef Rows where
+        cdef mg_tangent tangent
+        cdef mg_replay_failure failure
+        cdef mg_status st = MG_OK
+        cdef mg_tape *tape = &self.program.tape
+        cdef size_t i, n_inputs = tape.n_inputs, n_parameters = tape.n_parameters
+        cdef Py_ssize_t r = 0, d
+        cdef bint by_parameter = parameter_directions is not None
+        cdef Py_ssize_t n_directions = (
+            parameter_directions.shape[0] if by_parameter else input_directions.shape[0]
+        )
+        cdef double *room
+        memset(&tangent, 0, sizeof(mg_tangent))
+        memset(&failure, 0, sizeof(mg_replay_failure))
+        room = <double *>mg_calloc(
+            n_inputs + n_parameters + mg_tangent_scratch(tape), sizeof(double)
+        )
+        if room == NULL:
+            raise MemoryError(f"no memory to differentiate {tape.n_entries} nodes twice")
+        tangent.inputs = room
+        tangent.parameters = room + n_inputs
+        for i in range(n_parameters):
+            room[n_inputs + i] = arena.data[node_of(<PyObject *>self.parameters[i])]
+        try:
+            read_rows(rows, n_inputs, &where)
+            try:
+                with nogil:
+                    while r < where.n_rows and st == MG_OK:
+                        for i in range(n_inputs):
+                            memcpy(&room[i], where.numbers + r * where.row_stride
+                                   + <Py_ssize_t>i * where.column_stride, sizeof(double))
+                        tangent.seed = weights[r]
+                        for d in range(n_directions):
+                            if by_parameter and n_parameters > 0:
+                                tangent.parameter_direction = &parameter_directions[d, 0]
+                                tangent.by_parameters = &by_parameters[d, 0]
+                            elif not by_parameter and n_inputs > 0:
+                                tangent.input_direction = &input_directions[d, 0]
+                                tangent.by_inputs = &by_inputs[r * n_directions + d, 0]
+                            st = mg_tangent_row(tape, 0, &tangent, room + n_inputs + n_parameters,
+                                                &failure)
+                            if st != MG_OK:
+                                failure.row = r
+                                break
+                        r += 1
+            finally:
+                drop_rows(&where)
+        finally:
+            mg_free(room)
+        if st != MG_OK:
+            raise_replay(st, self.program, &where, &failure)
+
     def tape(self):
         """List the recorded graph: what a program is saved as and made from again.
 

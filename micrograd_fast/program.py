@@ -96,12 +96,133 @@ class Program(_core.Program):
 
         return objective
 
+    def hvp(self, vector, rows=(), reduction="mean", wrt="parameters"):
+        """Multiply the Hessian of the output by a vector, without making the Hessian.
+
+        Nothing in the graph is touched. Forward-over-reverse differentiation; see Pearlmutter,
+        "Fast exact multiplication by the Hessian", Neural Computation 6 (1994).
+
+        Parameters
+        ----------
+        vector : array_like of shape (n_parameters,) or (n_inputs,)
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs), optional
+        reduction : {"mean", "sum"} or array_like of shape (batch,), optional
+            As for `backward`; by the inputs, every row has a Hessian of its own and this does
+            not matter.
+        wrt : {"parameters", "inputs"}, optional
+            What to differentiate by.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n_parameters,), in the order of `parameters`; by the inputs (n_inputs,) or
+            (batch, n_inputs).
+
+        Raises
+        ------
+        ValueError
+            For shapes that do not fit, or a program of a sequence of outputs.
+        TypeError
+            For what is not real numbers.
+        ArithmeticError, ValueError
+            Where a value or derivative does not exist, with the number of the first such row.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> compile(a * a * b).hvp([1.0, 0.0]).tolist()
+        [6.0, 4.0]
+        """
+        import numpy
+
+        directions = numpy.asarray(vector, dtype=float)
+        length = self._length(wrt)
+        if directions.shape != (length,):
+            raise ValueError(
+                f"hvp by the {wrt} wants a vector of shape ({length},), found shape"
+                f" {directions.shape}"
+            )
+        return self._second_order(directions[None], rows, reduction, wrt)[..., 0, :]
+
+    def hessian(self, rows=(), reduction="mean", wrt="parameters"):
+        """Compute the Hessian of the output.
+
+        Parameters
+        ----------
+        rows, reduction, wrt
+            As for `hvp`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n_parameters, n_parameters); by the inputs (n_inputs, n_inputs) or
+            (batch, n_inputs, n_inputs).
+
+        Raises
+        ------
+        ValueError, TypeError, ArithmeticError
+            As `hvp`.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> compile(a * a * b).hessian().tolist()
+        [[6.0, 4.0], [4.0, 0.0]]
+        """
+        import numpy
+
+        return self._second_order(numpy.eye(self._length(wrt)), rows, reduction, wrt)
+
+    def _length(self, wrt):
+        if wrt not in ("parameters", "inputs"):
+            raise ValueError(f'wrt must be "parameters" or "inputs", found {wrt!r}')
+        return len(self.parameters) if wrt == "parameters" else self.n_inputs
+
+    def _second_order(self, directions, rows, reduction, wrt):
+        """Multiply the Hessian by each of some directions: (..., directions, derivatives)."""
+        import numpy
+
+        if self.is_sequence:
+            raise ValueError("a Hessian wants a program of one output, found a sequence")
+        shape = numpy.shape(self(rows))
+        n_rows = shape[0] if shape else 1
+        weights = numpy.ones(n_rows)
+        if wrt == "parameters":
+            weights *= _row_weights(reduction, n_rows)
+        directions = numpy.ascontiguousarray(directions)
+        if wrt == "parameters":
+            products = numpy.zeros_like(directions)
+            self.second_order(rows, weights, None, directions, None, products)
+            return products
+        products = numpy.zeros((n_rows * len(directions), self.n_inputs))
+        self.second_order(rows, weights, directions, None, products, None)
+        return products.reshape(*shape, *directions.shape)
+
     def _places(self, parameters):
         place_of = {id(p): place for place, p in enumerate(self.parameters)}
         for index, p in enumerate(parameters):
             if id(p) not in place_of:
                 raise ValueError(f"parameters[{index}], {p!r}, is not a parameter of {self!r}")
         return [place_of[id(p)] for p in parameters]
+
+
+def _row_weights(reduction, n_rows):
+    import numpy
+
+    if not isinstance(reduction, str):
+        weights = numpy.asarray(reduction, dtype=float)
+        if weights.shape != (n_rows,):
+            raise ValueError(
+                f"reduction wants a weight for each of {n_rows} rows, found shape {weights.shape}"
+            )
+        return weights
+    if reduction not in ("mean", "sum"):
+        raise ValueError(
+            f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
+        )
+    return 1.0 / max(1, n_rows) if reduction == "mean" else 1.0
 
 
 _COLUMN_TYPES = {

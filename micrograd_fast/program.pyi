@@ -22,6 +22,20 @@ class Program(_core.Program):
         reduction: str | npt.ArrayLike = "mean",
     ) -> Callable[[npt.ArrayLike], tuple[float, _Floats]]: ...
 
+    def hvp(
+        self,
+        vector: npt.ArrayLike,
+        rows: npt.ArrayLike = (),
+        reduction: str | npt.ArrayLike = "mean",
+        wrt: Literal["parameters", "inputs"] = "parameters",
+    ) -> _Floats: ...
+    def hessian(
+        self,
+        rows: npt.ArrayLike = (),
+        reduction: str | npt.ArrayLike = "mean",
+        wrt: Literal["parameters", "inputs"] = "parameters",
+    ) -> _Floats: ...
+
 class _Jitted:
     def __init__(self, function: Callable[..., Any], frozen_reads: _OnReads) -> None: ...
     def __call__(self, *args: Any) -> Any: ...

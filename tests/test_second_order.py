@@ -1,0 +1,141 @@
+"""Products with the Hessian, against finite differences of gradients and against PyTorch."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from frozen import Case, moons_loss, rows_for
+
+from micrograd_fast import MLP, Value, _core, compile
+
+POINT = 0.625
+
+
+def differences(program, row, step=1e-5):
+    """The Hessian by the inputs as central differences of the gradient."""
+    columns = []
+    for i in range(len(row)):
+        shift = np.zeros(len(row))
+        shift[i] = step
+        above = program.value_and_grad(row + shift)[1]
+        below = program.value_and_grad(row - shift)[1]
+        columns.append((above - below) / (2 * step))
+    return np.array(columns).reshape(len(row), len(row))
+
+
+def immediates_of(n):
+    return [(), (0.3,), (-2.0, 2.0)][n]
+
+
+@pytest.mark.parametrize("row", _core.OPERATIONS, ids=lambda row: row[0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_every_operation_has_its_second_derivatives(row, sign):
+    name, _, arity, n_immediates, _ = row
+    if sign < 0 and name in ("pow", "log", "sqrt"):
+        sign = 1.5  # undefined below 0
+    a, b = Value(sign * POINT), Value(1.75)
+    if name in ("add", "mul", "pow"):
+        out = {"add": a + b, "mul": a * b, "pow": a**b if name == "pow" else a}[name]
+    elif name == "pow_const":
+        out = a**3
+    else:
+        method = getattr(a, name)
+        out = method(b) if arity == 2 else method(*immediates_of(n_immediates))
+    inputs = [a, b]
+    program = compile((out * out + out) * b, inputs)
+    point = np.array([v.data for v in inputs])
+    assert program.hessian(point, wrt="inputs") == pytest.approx(
+        differences(program, point), rel=1e-6, abs=1e-7
+    )
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, 0.5, -2.5])
+def test_powers_have_their_second_derivatives(exponent):
+    a = Value(POINT)
+    program = compile((a**exponent) * a, [a])
+    assert program.hessian([POINT], wrt="inputs") == pytest.approx(
+        differences(program, np.array([POINT])), rel=1e-6, abs=1e-8
+    )
+
+
+def test_a_line_has_a_second_derivative_of_0_where_its_power_would_not_exist():
+    a = Value(0.0)
+    assert compile(a**1, [a]).hessian([0.0], wrt="inputs").tolist() == [[0.0]]
+    with pytest.raises(ZeroDivisionError, match="row 1: "):
+        compile(a**1.5, [a]).hessian([[1.0], [0.0]], wrt="inputs")
+
+
+def test_random_graphs_have_the_differences_of_their_gradients(compiled):
+    n_entries = 0
+    for seed in range(60):
+        case = Case(compiled, seed, random.Random(seed).randint(5, 60), 2)
+        program = compile(case.output(), case.input_values())
+        found = program.hessian(case.rows, wrt="inputs")
+        assert found.shape == (2, program.n_inputs, program.n_inputs)
+        for row, hessian in zip(case.rows, found, strict=True):
+            wanted = differences(program, row)
+            scale = 1.0 + np.abs(wanted).max(initial=0.0)
+            assert hessian == pytest.approx(wanted, rel=1e-4, abs=1e-5 * scale), f"seed {seed}"
+            assert hessian == pytest.approx(hessian.T, rel=1e-9, abs=1e-9 * scale)
+            n_entries += np.count_nonzero(hessian)
+    assert n_entries > 200
+
+
+def test_the_hessian_by_parameters_is_that_of_torch():
+    random.seed(2)
+    model = MLP(2, [5, 1], activation="tanh")
+    x = [Value(0.0), Value(0.0)]
+    program = compile(model(x) ** 2, x)
+    rows = rows_for(program, 6)
+    weights = [0.5, 1.0, -2.0, 0.25, 3.0, 1.0]
+    places = {id(p): i for i, p in enumerate(program.parameters)}
+    order = [places[id(p)] for p in model.parameters()]
+
+    def total(flat):
+        w1, w2 = flat[:15].reshape(5, 3), flat[15:]
+        h = torch.tanh(torch.tensor(rows) @ w1[:, :2].T + w1[:, 2])
+        out = h @ w2[:5] + w2[5]
+        return (torch.tensor(weights, dtype=torch.float64) * out**2).sum()
+
+    flat = torch.tensor([p.data for p in model.parameters()], dtype=torch.float64)
+    wanted = torch.autograd.functional.hessian(total, flat).numpy()
+    found = program.hessian(rows, weights)
+    assert found[np.ix_(order, order)] == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    vector = np.arange(1.0, 22.0)
+    product = program.hvp(vector, rows, weights)
+    assert product == pytest.approx(found @ vector, rel=1e-12)
+    assert {p.grad for p in program.parameters} == {0.0}
+    mean = program.hvp(vector, rows)
+    assert 6 * mean == pytest.approx(program.hvp(vector, rows, "sum"), rel=1e-12)
+
+
+def test_newtons_method_with_scipy():
+    from scipy.optimize import minimize
+
+    x, y = Value(-1.0), Value(2.0)
+    program = compile((1.0 - x) ** 2 + 100.0 * (y - x**2) ** 2)
+    assert program.parameters == (x, y)
+    found = minimize(
+        program.fun(), [-1.0, 2.0], jac=True, method="Newton-CG", hess=lambda _: program.hessian()
+    )
+    assert found.x == pytest.approx([1.0, 1.0], abs=1e-4)
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    loss, inputs, _ = moons_loss()
+    program = compile(loss, inputs)
+    row = np.zeros(3)
+    with pytest.raises(ValueError, match=r"wants a vector of shape \(3,\), found shape \(2,\)"):
+        program.hvp([1.0, 2.0], row, wrt="inputs")
+    with pytest.raises(ValueError, match='wrt must be "parameters" or "inputs"'):
+        program.hessian(row, wrt="weights")
+    with pytest.raises(ValueError, match="found 'median'"):
+        program.hessian(row, "median")
+    with pytest.raises(ValueError, match=r"found shape \(3,\)"):
+        program.hessian(np.zeros((2, 3)), [1.0, 2.0, 3.0])
+    with pytest.raises(ValueError, match="found shape"):
+        program.hessian(np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="found a sequence"):
+        compile([loss, loss], inputs).hessian(row)
+    assert program.hessian(np.zeros((0, 3)), wrt="inputs").shape == (0, 3, 3)
