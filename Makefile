@@ -12,12 +12,16 @@ c_sources := $(sort $(wildcard csrc/*.c csrc/tests/*.c))
 c_headers := $(wildcard csrc/*.h csrc/*.inc csrc/*.def csrc/tests/*.h)
 c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -Icsrc -DMG_TESTING
 
-.PHONY: demo test develop test-c sanitize test-all-pythons bench lint typecheck wheel clean
+.PHONY: demo digits test develop test-c sanitize test-all-pythons fuzz-layers bench lint typecheck wheel clean
 
 # -I and the change of folder keep the source folder off the path: what runs is what is installed.
 demo: $(VENV)
 	$(install) '.[demo]'
 	$(python) -I -m micrograd_fast demo $(ARGS)
+
+digits: $(VENV)
+	$(install) '.[demo]'
+	$(python) -I examples/digits.py $(ARGS)
 
 TEST_EXTRA ?= test
 test: $(VENV)
@@ -59,6 +63,11 @@ test-all-pythons:
 	done; \
 	[ -n "$$found" ] && echo "passed on$$found"
 
+# Random lives of models until the time is up; the suite has a few of them.
+fuzz-layers: $(VENV)
+	$(install) '.[$(TEST_EXTRA)]'
+	cd tests && $(python) fuzz_layers.py $(or $(ARGS),--seconds 600)
+
 bench: $(VENV)
 	$(install) '.[bench]'
 	$(python) -m bench $(ARGS)
@@ -81,6 +90,6 @@ wheel: $(VENV)
 	$(python) -m build
 
 clean:
-	rm -rf build dist *.egg-info .venv .venv-* moons-demo micrograd_fast/*.so
+	rm -rf build dist *.egg-info .venv .venv-* moons-demo digits-demo micrograd_fast/*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +

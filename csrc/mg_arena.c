@@ -17,11 +17,19 @@ void *mg_realloc(void *block, size_t size) {
     return realloc(block, size);
 }
 
+void *mg_calloc(size_t n_items, size_t item_size) {
+#ifdef MG_TESTING
+    if (allocations_left > 0 && --allocations_left == 0) return NULL;
+#endif
+    return calloc(n_items ? n_items : 1, item_size);
+}
+
 void mg_free(void *block) { free(block); }
 
 void mg_arena_init(mg_arena *arena) {
     memset(arena, 0, sizeof *arena);
     arena->free = MG_NO_NODE;
+    arena->runs = MG_NO_NODE;
     arena->dying = MG_NO_NODE;
 }
 
@@ -60,11 +68,11 @@ mg_status mg_arena_grow(mg_arena *arena) {
     mg_node cap = grown_capacity(arena->cap);
     if (cap == arena->cap) return MG_NO_MEMORY;
     /* A column that has grown before a later one fails stays longer than cap: harmless. */
-#define GROW(column)                                                                               \
-    do {                                                                                           \
-        void *moved = mg_realloc(arena->column, (size_t)cap * sizeof *arena->column);              \
-        if (!moved) return MG_NO_MEMORY;                                                           \
-        arena->column = moved;                                                                     \
+#define GROW(column)                                                                              \
+    do {                                                                                          \
+        void *moved = mg_realloc(arena->column, (size_t)cap * sizeof *arena->column);             \
+        if (!moved) return MG_NO_MEMORY;                                                          \
+        arena->column = moved;                                                                    \
     } while (0)
     GROW(data);
     GROW(grad);
@@ -84,9 +92,88 @@ mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes) {
     return MG_OK;
 }
 
+/* Free slots and runs of them */
+
+enum {
+    SMALLEST_RUN = 4,
+    MOST_RUNS_SEARCHED = 64, /* so that many small layers do not make it slow */
+};
+
+void mg_arena_give_run(mg_arena *arena, mg_node first, mg_node n_nodes) {
+    if (n_nodes < SMALLEST_RUN) {
+        while (n_nodes-- > 0) mg_arena_give(arena, first + n_nodes);
+        return;
+    }
+    arena->operands[first] = (mg_operands){arena->runs, n_nodes};
+    arena->runs = first;
+}
+
+mg_status mg_arena_make_room(mg_arena *arena) {
+    const mg_node first = arena->runs;
+    if (first == MG_NO_NODE) return mg_arena_grow(arena);
+    mg_node n_nodes = arena->operands[first].b;
+    arena->runs = arena->operands[first].a;
+    while (n_nodes-- > 0) mg_arena_give(arena, first + n_nodes);
+    return MG_OK;
+}
+
+/* The smallest run of at least `n_nodes` near the head of the list, or MG_NO_NODE. */
+static mg_node find_run(mg_arena *arena, mg_node n_nodes) {
+    mg_node *best = NULL, *link = &arena->runs;
+    for (int i = 0; i < MOST_RUNS_SEARCHED && *link != MG_NO_NODE; i++) {
+        const mg_node length = arena->operands[*link].b;
+        if (length >= n_nodes && (!best || length < arena->operands[*best].b)) best = link;
+        if (length == n_nodes) break;
+        link = &arena->operands[*link].a;
+    }
+    if (!best) return MG_NO_NODE;
+    const mg_node first = *best, length = arena->operands[first].b;
+    *best = arena->operands[first].a;
+    mg_arena_give_run(arena, first + n_nodes, length - n_nodes);
+    return first;
+}
+
+/* Sort the free slots anew: at least `n_nodes` side by side are a run. O(top). */
+static void gather_runs(mg_arena *arena, mg_node n_nodes) {
+    mg_arena_next_epoch(arena);
+    for (mg_node node = arena->free; node != MG_NO_NODE; node = arena->operands[node].a)
+        arena->mark[node] = arena->epoch;
+    for (mg_node run = arena->runs; run != MG_NO_NODE; run = arena->operands[run].a)
+        for (mg_node i = 0; i < arena->operands[run].b; i++) arena->mark[run + i] = arena->epoch;
+    arena->free = arena->runs = MG_NO_NODE;
+    /* Downwards, so that the lists begin low. */
+    for (mg_node end = arena->top; end > 0;) {
+        mg_node first = end;
+        while (first > 0 && arena->mark[first - 1] == arena->epoch) first--;
+        if (end - first >= n_nodes)
+            mg_arena_give_run(arena, first, end - first);
+        else
+            for (mg_node node = end; node-- > first;) mg_arena_give(arena, node);
+        end = first > 0 ? first - 1 : 0;
+    }
+}
+
+mg_node mg_arena_take_run(mg_arena *arena, mg_node n_nodes) {
+    mg_node first = find_run(arena, n_nodes);
+    /* Where half of the slots are free there should be some side by side. */
+    if (first == MG_NO_NODE && arena->cap - arena->top < n_nodes &&
+        arena->n_live < arena->top / 2) {
+        gather_runs(arena, n_nodes);
+        first = find_run(arena, n_nodes);
+    }
+    if (first == MG_NO_NODE) {
+        if (mg_arena_reserve(arena, n_nodes) != MG_OK) return MG_NO_NODE;
+        first = arena->top;
+        memset(arena->mark + first, 0, n_nodes * sizeof *arena->mark);
+        arena->top += n_nodes;
+    }
+    arena->n_live += n_nodes;
+    return first;
+}
+
 mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values) {
-    mg_extra *extra = mg_realloc(
-        NULL, sizeof *extra + n_values * sizeof(double) + n_operands * sizeof(mg_node));
+    mg_extra *extra =
+        mg_realloc(NULL, sizeof *extra + n_values * sizeof(double) + n_operands * sizeof(mg_node));
     if (extra) {
         extra->n_operands = n_operands;
         extra->n_values = n_values;
@@ -126,8 +213,7 @@ static inline void drop_reference(mg_arena *arena, mg_node node) {
 
 /* One use fewer of an operand whose user is gone. */
 static inline void drop_use(mg_arena *arena, mg_node operand) {
-    void *const handle =
-        arena->meta[operand].flags & MG_PINNED ? arena->handle[operand] : NULL;
+    void *const handle = arena->meta[operand].flags & MG_PINNED ? arena->handle[operand] : NULL;
     drop_reference(arena, operand);
     if (handle) arena->handle_drop(handle);
 }
@@ -157,25 +243,25 @@ static void free_dying(mg_arena *arena) {
     if (arena->releasing || arena->dying == MG_NO_NODE) return;
     arena->releasing = 1;
     mg_node dying = arena->dying, free_list = arena->free, n_freed = 0;
-#define HAND_OVER(statement)                                                                       \
-    do {                                                                                           \
-        arena->dying = dying;                                                                      \
-        arena->free = free_list;                                                                   \
-        arena->n_live -= n_freed;                                                                  \
-        n_freed = 0;                                                                               \
-        statement;                                                                                 \
-        dying = arena->dying;                                                                      \
-        free_list = arena->free;                                                                   \
+#define HAND_OVER(statement)                                                                      \
+    do {                                                                                          \
+        arena->dying = dying;                                                                     \
+        arena->free = free_list;                                                                  \
+        arena->n_live -= n_freed;                                                                 \
+        n_freed = 0;                                                                              \
+        statement;                                                                                \
+        dying = arena->dying;                                                                     \
+        free_list = arena->free;                                                                  \
     } while (0)
-#define DROP(operand)                                                                              \
-    do {                                                                                           \
-        mg_meta *const used = &arena->meta[operand];                                               \
-        if (used->flags & (MG_PINNED | MG_PARAMETER)) {                                            \
-            HAND_OVER(drop_use(arena, operand));                                                   \
-        } else if (--used->refs == 0) {                                                            \
-            used->refs = dying;                                                                    \
-            dying = operand;                                                                       \
-        }                                                                                          \
+#define DROP(operand)                                                                             \
+    do {                                                                                          \
+        mg_meta *const used = &arena->meta[operand];                                              \
+        if (used->flags & (MG_PINNED | MG_PARAMETER)) {                                           \
+            HAND_OVER(drop_use(arena, operand));                                                  \
+        } else if (--used->refs == 0) {                                                           \
+            used->refs = dying;                                                                   \
+            dying = operand;                                                                      \
+        }                                                                                         \
     } while (0)
     while (dying != MG_NO_NODE) {
         const mg_node node = dying;

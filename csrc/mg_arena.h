@@ -7,7 +7,8 @@
  * Invariants
  *   - refs[node] == (handle[node] != NULL) + uses as operand by live nodes
  *   - a node with MG_PINNED has a handle, and every use holds one reference on that handle
- *   - free slots form a list through operands[].a; their refs is 0
+ *   - free slots form a list through operands[].a; their refs is 0. Runs of contiguous ones, for
+ *     layers, form another: operands[] of the first slot is the next run and the length
  *   - columns move when the arena grows: re-read the pointers after anything that can allocate
  *     or call a hook. Indices never change.
  */
@@ -25,13 +26,14 @@ typedef uint32_t mg_node;
 #define MG_FUSED 254 /* arity of a neuron, whose operands live in its layer call */
 
 enum {
-    MG_PINNED = 1,       /* the handle must outlive the last outside reference to it */
-    MG_CUSTOM = 2,       /* backward calls the owner's hook in place of the operation */
-    MG_HAS_EXTRA = 4,    /* aux.extra is owned by this node */
-    MG_FLOAT_POWER = 8,  /* the exponent was written as a float: "**2.0", not "**2" */
-    MG_BOOL_POWER = 16,  /* the exponent was written as True or False */
-    MG_PARAMETER = 32,   /* a leaf in a layer's block, see mg_layer.h */
-    MG_OPEN_INPUT = 64,  /* an operand that an unfinished neuron has passed, see mg_order.c */
+    MG_PINNED = 1,      /* the handle must outlive the last outside reference to it */
+    MG_CUSTOM = 2,      /* backward calls the owner's hook in place of the operation */
+    MG_HAS_EXTRA = 4,   /* aux.extra is owned by this node */
+    MG_FLOAT_POWER = 8, /* the exponent was written as a float: "**2.0", not "**2" */
+    MG_BOOL_POWER = 16, /* the exponent was written as True or False */
+    MG_PARAMETER = 32,  /* a leaf in a layer's block, see mg_layer.h */
+    MG_OPEN_INPUT = 64, /* an operand that an unfinished neuron has passed, see mg_order.c */
+    MG_LITERAL = 128,   /* a leaf that was written as a plain number: a constant when frozen */
 };
 
 typedef struct {
@@ -43,7 +45,7 @@ typedef struct {
     uint8_t op;    /* mg_op */
     uint8_t arity; /* 0, 1, 2, MG_NARY or MG_FUSED */
     uint8_t flags;
-    uint8_t unused;
+    uint8_t held; /* a pinned parameter whose handle its block holds, see mg_layer.h */
 } mg_meta;
 
 /* What does not fit a fixed row: operands beyond two, immediates beyond one. The operand list
@@ -77,6 +79,7 @@ typedef struct mg_arena {
     mg_node cap;    /* length of every column */
     mg_node top;    /* slots from here on have never been used */
     mg_node free;   /* head of the free list, or MG_NO_NODE */
+    mg_node runs;   /* head of the list of free runs, or MG_NO_NODE */
     uint32_t epoch; /* number of the current traversal */
     mg_node n_live;
     mg_node dying; /* nodes whose count has reached 0, linked through refs, or MG_NO_NODE */
@@ -92,7 +95,6 @@ typedef struct mg_arena {
     void (*neuron_leave)(struct mg_arena *arena, mg_node neuron);
     int (*parameter_may_die)(struct mg_arena *arena, mg_node node);
     int (*parameter_died)(struct mg_arena *arena, mg_node node);
-    mg_block *free_runs; /* contiguous slots of dead layers */
 
     int negative_zero_grads; /* some gradient was assigned -0.0 */
 } mg_arena;
@@ -107,12 +109,23 @@ void mg_arena_destroy(mg_arena *arena);
  * Amortised O(1) a node; moves the columns. */
 mg_status mg_arena_grow(mg_arena *arena);
 
+/* To be called when a node is wanted and there is none: frees a run, or grows. Likewise. */
+mg_status mg_arena_make_room(mg_arena *arena);
+
+/* Contiguous free slots: a free run, free slots that have come to lie side by side, or new ones.
+ * MG_NO_NODE when memory is out. The caller makes them leaves. */
+mg_node mg_arena_take_run(mg_arena *arena, mg_node n_nodes);
+
+/* Give back the slots of a run together. */
+void mg_arena_give_run(mg_arena *arena, mg_node first, mg_node n_nodes);
+
 /* An n-ary record with room for the counts given, operands and values uninitialised; NULL when
  * memory is out. Freed with the node that owns it, or by mg_free before that. */
 mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values);
 
-/* malloc, realloc and free of everything in csrc; a test build can make the nth call fail. */
+/* realloc, calloc and free of everything in csrc; a test build can make the nth call fail. */
 void *mg_realloc(void *block, size_t size);
+void *mg_calloc(size_t n_items, size_t item_size);
 void mg_free(void *block);
 
 /* Give back the last reference and free whatever dies with it, with an explicit work list: no
@@ -186,10 +199,13 @@ static inline void mg_arena_give(mg_arena *arena, mg_node node) {
  * sets refs; until then the arena must not be used. */
 static inline mg_node mg_arena_take(mg_arena *arena) {
     mg_node node = arena->free;
+    if (node == MG_NO_NODE && arena->top == arena->cap) {
+        if (mg_arena_make_room(arena) != MG_OK) return MG_NO_NODE;
+        node = arena->free;
+    }
     if (node != MG_NO_NODE) {
         arena->free = arena->operands[node].a;
     } else {
-        if (arena->top == arena->cap && mg_arena_grow(arena) != MG_OK) return MG_NO_NODE;
         node = arena->top++;
         arena->mark[node] = 0;
     }
@@ -206,6 +222,13 @@ static inline mg_node mg_arena_leaf(mg_arena *arena, double data) {
     arena->meta[node] = (mg_meta){0, MG_LEAF, 0, 0, 0};
     arena->aux[node].immediate = 0.0;
     arena->handle[node] = NULL;
+    return node;
+}
+
+/* A leaf for an operand that was given as a plain number; likewise. */
+static inline mg_node mg_arena_literal(mg_arena *arena, double data) {
+    mg_node node = mg_arena_leaf(arena, data);
+    if (node != MG_NO_NODE) arena->meta[node].flags = MG_LITERAL;
     return node;
 }
 

@@ -26,6 +26,9 @@ typedef struct {
      * NULL. */
     void (*backward)(const mg_row *rows, size_t n_rows, const double *x, double *x_grad,
                      size_t n_in);
+
+    /* The same for x_grad alone. */
+    void (*backward_inputs)(const mg_row *rows, size_t n_rows, double *x_grad, size_t n_in);
 } mg_kernels;
 
 /* The builds that this machine runs, best first; *n of them. */

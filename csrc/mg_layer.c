@@ -68,60 +68,88 @@ mg_block *mg_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t 
     for (mg_node node = base; node < base + block->n_alive; node++) {
         arena->meta[node].flags |= MG_PARAMETER;
         arena->aux[node].block = block;
+        if (arena->meta[node].flags & MG_PINNED) block->n_pinned++;
     }
     return block;
 }
 
-/* The block's slots outlive it as a run where they were one. */
+static uint32_t run_length(const mg_block *block) { return block->n_rows * row_length(block); }
+
+/* The block's slots stay together where they were a run. */
 static void free_block(mg_arena *arena, mg_block *block) {
+    if (block->run) mg_arena_give_run(arena, block->base, run_length(block));
     mg_free(block->open_rows);
     mg_free(block->row_owners);
     if (block->weights) mg_free(block->weights);
-    if (block->run) {
-        block->owner = arena->free_runs;
-        arena->free_runs = block;
-    } else {
-        mg_free(block);
-    }
-}
-
-static uint32_t run_length(const mg_block *run) { return run->n_rows * row_length(run); }
-
-mg_node mg_arena_take_run(mg_arena *arena, uint32_t n_nodes) {
-    /* The owner of a block on the list of free runs is the next one. */
-    mg_block *previous = NULL;
-    for (mg_block *run = arena->free_runs; run; previous = run, run = (mg_block *)run->owner) {
-        if (run_length(run) < n_nodes) continue;
-        mg_node base = run->base;
-        if (previous)
-            previous->owner = run->owner;
-        else
-            arena->free_runs = (mg_block *)run->owner;
-        for (mg_node node = base + n_nodes; node < base + run_length(run); node++)
-            mg_arena_give(arena, node);
-        mg_free(run);
-        arena->n_live += n_nodes;
-        return base;
-    }
-    if (mg_arena_reserve(arena, n_nodes) != MG_OK) return MG_NO_NODE;
-    mg_node base = arena->top;
-    memset(arena->mark + base, 0, n_nodes * sizeof *arena->mark);
-    arena->top += n_nodes;
-    arena->n_live += n_nodes;
-    return base;
+    mg_free(block);
 }
 
 static int is_parameter_of(const mg_arena *arena, mg_node node, const mg_block *block) {
     return (arena->meta[node].flags & MG_PARAMETER) && arena->aux[node].block == block;
 }
 
+/* Handles of pinned parameters, which must outlive the calls */
+
+static void hold_handle(mg_arena *arena, mg_node node) {
+    if (!(arena->meta[node].flags & MG_PINNED) || arena->meta[node].held) return;
+    arena->meta[node].held = 1;
+    arena->handle_acquire(arena->handle[node]);
+}
+
+static void hold_handles(mg_arena *arena, const mg_block *block) {
+    if (block->n_pinned == 0) return;
+    for (mg_node node = block->base; node < block->base + run_length(block); node++)
+        if (is_parameter_of(arena, node, block)) hold_handle(arena, node);
+}
+
+/* Stop holding the handles: they are the caller's now, to be dropped by drop_handles when nothing
+ * depends on the block any more, for that can run arbitrary code. NULL if there are none, or
+ * memory is out and they stay held until the next time. */
+static void **let_go_of_handles(mg_arena *arena, const mg_block *block, uint32_t *n) {
+    *n = 0;
+    if (block->n_pinned == 0) return NULL;
+    void **handles = mg_realloc(NULL, block->n_pinned * sizeof *handles);
+    if (!handles) return NULL;
+    for (mg_node node = block->base; node < block->base + run_length(block); node++) {
+        if (!is_parameter_of(arena, node, block) || !arena->meta[node].held) continue;
+        arena->meta[node].held = 0;
+        handles[(*n)++] = arena->handle[node];
+    }
+    return handles;
+}
+
+static void drop_handles(mg_arena *arena, void **handles, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) arena->handle_drop(handles[i]);
+    mg_free(handles);
+}
+
+void mg_parameter_pinned(mg_arena *arena, mg_node node) {
+    mg_block *block = arena->aux[node].block;
+    block->n_pinned++;
+    if (block->calls) hold_handle(arena, node);
+}
+
+void mg_parameter_unpinned(mg_arena *arena, mg_node node) { arena->aux[node].block->n_pinned--; }
+
+int mg_parameter_in_use(const mg_arena *arena, mg_node node) {
+    return (arena->meta[node].flags & MG_PARAMETER) && arena->aux[node].block->calls;
+}
+
 mg_status mg_block_dissolve(mg_arena *arena, mg_block *block) {
+    /* First of all, so that nothing can happen to the block between one call and the next. */
+    uint32_t n_handles;
+    void **handles = let_go_of_handles(arena, block, &n_handles);
+    if (!handles && block->n_pinned > 0) return MG_NO_MEMORY;
     while (block->calls) {
         mg_call *call = block->calls;
         uint32_t row = 0;
         while (call->neurons[row] == MG_NO_NODE) row++;
         /* The last neuron takes the call with it. */
-        if (mg_neuron_expand(arena, call->neurons[row]) != MG_OK) return MG_NO_MEMORY;
+        if (mg_neuron_expand(arena, call->neurons[row]) != MG_OK) {
+            hold_handles(arena, block);
+            drop_handles(arena, handles, n_handles);
+            return MG_NO_MEMORY;
+        }
     }
     for (mg_node node = block->base; node < block->base + run_length(block); node++) {
         if (is_parameter_of(arena, node, block)) {
@@ -133,6 +161,7 @@ mg_status mg_block_dissolve(mg_arena *arena, mg_block *block) {
     }
     block->run = 0;
     free_block(arena, block);
+    drop_handles(arena, handles, n_handles);
     return MG_OK;
 }
 
@@ -259,7 +288,10 @@ mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre) {
     call->forward = block->weights;
     call->forward->refs++;
     call->next = block->calls;
-    if (block->calls) block->calls->previous = call;
+    if (block->calls)
+        block->calls->previous = call;
+    else
+        hold_handles(arena, block);
     block->calls = call;
     return MG_OK;
 }
@@ -277,12 +309,14 @@ static void leave_call(mg_arena *arena, mg_call *call, uint32_t row) {
     drop_weights(block, call->forward);
     drop_weights(block, call->backward);
     mg_node *inputs = call->inputs;
-    if (!block->calls && block->n_zombies > 0)
-        free_zombies(arena, block);
+    uint32_t n_handles = 0;
+    void **handles = block->calls ? NULL : let_go_of_handles(arena, block, &n_handles);
+    if (!block->calls && block->n_zombies > 0) free_zombies(arena, block);
     if (inputs)
         for (uint32_t i = 0; i < call->n_in; i++)
             if (inputs[i] != MG_NO_NODE) mg_arena_release_use(arena, inputs[i]);
     mg_call_free(call);
+    drop_handles(arena, handles, n_handles);
 }
 
 static void neuron_leave(mg_arena *arena, mg_node neuron) {
@@ -293,14 +327,6 @@ void mg_layer_attach(mg_arena *arena) {
     arena->neuron_leave = neuron_leave;
     arena->parameter_may_die = parameter_may_die;
     arena->parameter_died = parameter_died;
-}
-
-void mg_layer_detach(mg_arena *arena) {
-    while (arena->free_runs) {
-        mg_block *run = arena->free_runs;
-        arena->free_runs = (mg_block *)run->owner;
-        mg_free(run);
-    }
 }
 
 /* Neurons */
@@ -338,8 +364,7 @@ mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron) {
     const double *w = weight_rows(arena, block, call->forward) + offset;
     const int propagated = call->propagated[row];
     const double g = call->inner_grad[row];
-    const double *w_back =
-        propagated ? weight_rows(arena, block, call->backward) + offset : NULL;
+    const double *w_back = propagated ? weight_rows(arena, block, call->backward) + offset : NULL;
     const int linear = call->activation == MG_LEAF;
     mg_node sum = parameter(block, block_row, n_in);
     double value = w[n_in];
@@ -350,7 +375,7 @@ mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron) {
         mg_node weight = parameter(block, block_row, i);
         mg_node x = call->inputs ? call->inputs[i] : MG_NO_NODE;
         if (x == MG_NO_NODE) {
-            x = mg_arena_leaf(arena, call->x[i]);
+            x = mg_arena_literal(arena, call->x[i]);
             if (propagated) arena->grad[x] = 0.0 + w_back[i] * g;
         }
         revive(arena, weight);

@@ -9,7 +9,8 @@
  * Parameters of a layer are contiguous nodes of the arena, a mg_block: row r holds the weights of
  * neuron r followed by its bias. They are ordinary leaves with MG_PARAMETER set; a fused call does
  * not count as a use of each. Instead, a parameter that nobody else references stays, as a zombie,
- * until the last call on its block is gone.
+ * until the last call on its block is gone. What a pinned handle carries must stay too, so while
+ * there are calls the block holds a reference on the handle of every pinned parameter.
  *
  * Weights may be assigned after a call was made. Before the first such assignment the block's
  * rows are copied to the mg_weights that the calls so far share, so that expansion still finds
@@ -36,6 +37,7 @@ struct mg_block {
     uint32_t n_rows, n_in;
     uint32_t n_alive;   /* parameters that are not freed yet */
     uint32_t n_zombies; /* parameters that only the calls keep */
+    uint32_t n_pinned;  /* parameters with a pinned handle */
     uint32_t n_open;    /* rows that a traversal is inside of, see mg_order.c */
     uint32_t *open_rows;
     struct mg_call *calls; /* the live calls, a doubly linked list */
@@ -75,20 +77,20 @@ typedef struct mg_call {
 /* Tell the arena whom to ask about neurons and parameters. */
 void mg_layer_attach(mg_arena *arena);
 
-/* Forget the free runs, before the arena is destroyed. */
-void mg_layer_detach(mg_arena *arena);
-
 /* Declare that `n_rows * (n_in + 1)` leaves from `base` on are the rows of a layer. NULL when
  * memory is out. `run` says that they came from mg_arena_take_run. */
 mg_block *mg_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t n_in, int run);
 
-/* Contiguous free slots, from a freed run or from the end of the columns; MG_NO_NODE when memory
- * is out. The caller makes them leaves. */
-mg_node mg_arena_take_run(mg_arena *arena, uint32_t n_nodes);
-
 /* Make the parameters ordinary leaves again: expand every call and forget the block.
  * MG_NO_MEMORY leaves the block in place, with some calls expanded. */
 mg_status mg_block_dissolve(mg_arena *arena, mg_block *block);
+
+/* To be called when the handle of a parameter has been pinned, and before a pinned one goes. */
+void mg_parameter_pinned(mg_arena *arena, mg_node node);
+void mg_parameter_unpinned(mg_arena *arena, mg_node node);
+
+/* Whether calls would miss the parameter's handle. */
+int mg_parameter_in_use(const mg_arena *arena, mg_node node);
 
 /* To be called before any parameter of the block is assigned. */
 mg_status mg_block_before_write(mg_arena *arena, mg_block *block);

@@ -1,28 +1,55 @@
 /* The loops; mg_optim.h has the formulas. */
 #include "mg_optim.h"
 
-void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_sgd *rule,
-                 double *velocity, int first) {
-    double *const data = arena->data, *const grad = arena->grad;
-    for (size_t i = 0; i < n_nodes; i++) {
-        const mg_node node = nodes[i];
-        double g = grad[node];
-        if (rule->weight_decay != 0.0) g = g + rule->weight_decay * data[node];
+#include <string.h>
+
+mg_status mg_run_before_write(mg_arena *arena, mg_run run) {
+    for (mg_node node = run.first, end = run.first + run.n_nodes; node < end;) {
+        if (!(arena->meta[node].flags & MG_PARAMETER)) {
+            node++;
+            continue;
+        }
+        mg_block *block = arena->aux[node].block;
+        const uint32_t n_nodes = block->n_rows * (block->n_in + 1);
+        if (mg_block_before_write(arena, block) != MG_OK) return MG_NO_MEMORY;
+        /* A slot of the block whose parameter is freed may be somebody else's by now. */
+        node = block->n_alive == n_nodes ? block->base + n_nodes : node + 1;
+    }
+    return MG_OK;
+}
+
+void mg_run_zero_grad(mg_arena *arena, mg_run run) {
+    memset(arena->grad + run.first, 0, run.n_nodes * sizeof *arena->grad);
+}
+
+/* A loop of its own for the plain rule, which the compiler can turn into vectors. */
+static void descend(double *restrict data, const double *restrict grad, size_t n, double lr) {
+    for (size_t i = 0; i < n; i++) data[i] -= lr * grad[i];
+}
+
+void mg_sgd_step(mg_arena *arena, mg_run run, const mg_sgd *rule, double *velocity, int first) {
+    double *const data = arena->data + run.first, *const grad = arena->grad + run.first;
+    if (!velocity && rule->weight_decay == 0.0) {
+        descend(data, grad, run.n_nodes, rule->lr);
+        return;
+    }
+    for (size_t i = 0; i < run.n_nodes; i++) {
+        double g = grad[i];
+        if (rule->weight_decay != 0.0) g = g + rule->weight_decay * data[i];
         if (velocity) {
             velocity[i] = first ? g : rule->momentum * velocity[i] + (1.0 - rule->dampening) * g;
             g = rule->nesterov ? g + rule->momentum * velocity[i] : velocity[i];
         }
-        data[node] -= rule->lr * g;
+        data[i] -= rule->lr * g;
     }
 }
 
-mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_adam *rule,
-                       double *m, double *v, size_t *n_done) {
-    double *const data = arena->data, *const grad = arena->grad;
+mg_status mg_adam_step(mg_arena *arena, mg_run run, const mg_adam *rule, double *m, double *v,
+                       size_t *n_done) {
+    double *const data = arena->data + run.first, *const grad = arena->grad + run.first;
     mg_status st = MG_OK;
-    for (size_t i = 0; i < n_nodes; i++) {
-        const mg_node node = nodes[i];
-        double g = grad[node], p = data[node];
+    for (size_t i = 0; i < run.n_nodes; i++) {
+        double g = grad[i], p = data[i];
         if (rule->weight_decay != 0.0) {
             if (rule->decoupled)
                 p = p * (1.0 - rule->lr * rule->weight_decay);
@@ -38,8 +65,8 @@ mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, co
         }
         m[i] = rule->beta1 * m[i] + (1.0 - rule->beta1) * g;
         v[i] = next_v;
-        data[node] = p - rule->lr * (m[i] / rule->correction1) / (root + rule->eps);
+        data[i] = p - rule->lr * (m[i] / rule->correction1) / (root + rule->eps);
     }
-    *n_done = n_nodes;
+    *n_done = run.n_nodes;
     return MG_OK;
 }

@@ -1,11 +1,24 @@
-/* Optimizer steps over parameters, wherever their nodes are.
+/* Optimizer steps over parameters, given as runs of neighbouring nodes: the parameters of a layer
+ * are one.
  *
  * Every line has the order of operations of the same line written in Python, and therefore its
  * bits; powers are Python's. */
 #ifndef MG_OPTIM_H
 #define MG_OPTIM_H
 
-#include "mg_arena.h"
+#include "mg_layer.h"
+
+/* Nodes first, first + 1, ... */
+typedef struct {
+    mg_node first;
+    uint32_t n_nodes;
+} mg_run;
+
+/* To be called before the data of the nodes is assigned. MG_OK or MG_NO_MEMORY. */
+mg_status mg_run_before_write(mg_arena *arena, mg_run run);
+
+/* Set every gradient to 0. */
+void mg_run_zero_grad(mg_arena *arena, mg_run run);
 
 typedef struct {
     double lr, momentum, dampening, weight_decay;
@@ -18,15 +31,14 @@ typedef struct {
     double correction1, correction2; /* 1 - beta ** step */
 } mg_adam;
 
-/* p -= lr * g, after weight decay and momentum. `velocity` has an entry for each parameter, or is
- * NULL without momentum; `first` says that it has no content yet. */
-void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_sgd *rule,
-                 double *velocity, int first);
+/* p -= lr * g, after weight decay and momentum. `velocity` has an entry for each node, or is NULL
+ * without momentum; `first` says that it has no content yet. */
+void mg_sgd_step(mg_arena *arena, mg_run run, const mg_sgd *rule, double *velocity, int first);
 
 /* m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g ** 2
  * p -= lr * (m / correction1) / ((v / correction2) ** 0.5 + eps)
- * MG_OVERFLOW, with the parameters up to *n_done updated, where Python's power overflows. */
-mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_adam *rule,
-                       double *m, double *v, size_t *n_done);
+ * MG_OVERFLOW, with the nodes up to *n_done updated, where Python's power overflows. */
+mg_status mg_adam_step(mg_arena *arena, mg_run run, const mg_adam *rule, double *m, double *v,
+                       size_t *n_done);
 
 #endif

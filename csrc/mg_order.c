@@ -36,7 +36,8 @@ static inline mg_status emit(mg_order *order, mg_node node) {
  * a difference only if something met there adds to the same gradients. So while the walk is
  * inside such an input, the inputs that the neuron has passed carry MG_OPEN_INPUT and its row is
  * counted in open_rows; meeting one of them again ends the walk with a conflict, as does a custom
- * backward, which could see the difference. The order is then made again with neurons expanded.
+ * backward, which could see the difference, and a node without a derivative, at which the sweep
+ * will end before its time. The order is then made again with neurons expanded.
  *
  * Only the first neuron of a call to be met walks the inputs: for the others there is nothing new
  * under them. */
@@ -57,6 +58,28 @@ static void check_open(walk *w, mg_node operand) {
     const uint8_t flags = arena->meta[operand].flags;
     if (flags & MG_OPEN_INPUT) w->conflict = 1;
     if ((flags & MG_PARAMETER) && arena->aux[operand].block->n_open > 0) w->conflict = 1;
+}
+
+/* Whether the sweep will end at this node for want of a derivative. That depends on data alone,
+ * which nothing but a custom backward can change before the sweep comes here. */
+static int will_fail(const mg_arena *arena, mg_node node) {
+    const mg_meta meta = arena->meta[node];
+    const mg_operands pair = arena->operands[node];
+    const double y = arena->data[node];
+    mg_status st = MG_OK;
+    double k, h;
+    if (meta.arity == MG_FUSED) {
+        const mg_call *call = arena->aux[node].call;
+        const double pre = call->pre[mg_neuron_row(arena, node)];
+        mg_op_adjoint_a(call->activation, pre, 0.0, call->activation_k, 0.0, y, 1.0, &st);
+        return st != MG_OK;
+    }
+    if (meta.arity == 0 || meta.arity == MG_NARY) return 0;
+    const double a = arena->data[pair.a], b = meta.arity == 2 ? arena->data[pair.b] : 0.0;
+    mg_node_immediates(arena, node, &k, &h);
+    mg_op_adjoint_a((mg_op)meta.op, a, b, k, h, y, 1.0, &st);
+    if (meta.arity == 2) mg_op_adjoint_b((mg_op)meta.op, a, b, k, h, y, 1.0, &st);
+    return st != MG_OK;
 }
 
 /* Mark an operand as met. True if the walk must go down to it first. */
@@ -188,6 +211,7 @@ static mg_status run(walk *w, mg_node root) {
         } else {
             /* A closure may look at any gradient: neurons must have the scalar order. */
             if (arena->meta[node].flags & MG_CUSTOM) w->conflict = 1;
+            if (w->n_open > 0 && will_fail(arena, node)) w->conflict = 1;
             if (emit(order, node) != MG_OK) return MG_NO_MEMORY;
             if (w->depth == 0) return MG_OK;
             w->depth--;

@@ -11,6 +11,8 @@ the result by everything it was computed from.
 (-3.0, 2.0)
 """
 
+from . import data as data
+from . import optim as optim
 from .engine import Value, dot, sum
 from .losses import (
     binary_cross_entropy,
@@ -23,6 +25,7 @@ from .losses import (
     softmax,
 )
 from .nn import MLP, Layer, Module, Neuron
+from .program import Program, compile, jit, load_program
 
 __version__ = "0.1.0"
 
@@ -31,13 +34,17 @@ __all__ = [
     "Layer",
     "Module",
     "Neuron",
+    "Program",
     "Value",
     "__version__",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
+    "compile",
     "cross_entropy",
     "dot",
     "hinge_loss",
+    "jit",
+    "load_program",
     "log_softmax",
     "mse_loss",
     "nll_loss",

@@ -17,7 +17,9 @@ The parts, in the order in which they build on each other::
     _core_copy.pxi       copy, deepcopy, pickle
     _core_type.pxi       the table of slots that makes all this a type
     _core_layers.pxi     fused layers
+    _core_formulas.pxi   sum, dot and the losses, a formula at a time
     _core_optim.pxi      optimizer steps
+    _core_program.pxi    frozen programs
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
 (``object``) elsewhere. The interpreter lock is held throughout: it is what protects the arena.
@@ -47,4 +49,6 @@ include "_core_face.pxi"
 include "_core_copy.pxi"
 include "_core_type.pxi"
 include "_core_layers.pxi"
+include "_core_formulas.pxi"
 include "_core_optim.pxi"
+include "_core_program.pxi"

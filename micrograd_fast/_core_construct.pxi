@@ -155,6 +155,7 @@ cdef PyObject *value_new(PyTypeObject *kind, PyObject *args, PyObject *kwargs) e
         raise
     if kind != ValueType:
         handle_pin(self)
+        watch_collections()
     return self
 
 

@@ -10,6 +10,10 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
 
+# What a node's flags say of itself, and not of who holds it
+cdef enum:
+    COPIED_FLAGS = MG_FLOAT_POWER | MG_BOOL_POWER | MG_LITERAL
+
 cdef class _NodeMap:
     """A dense map from nodes to numbers; 0 says absent."""
     cdef uint32_t *entries
@@ -79,7 +83,7 @@ cdef mg_node clone(mg_node source, _NodeMap clones) except? 0xFFFFFFFF:
         mg_free(extra)
         raise_status(MG_NO_MEMORY, MG_LEAF, 0.0, 0.0)
     arena.grad[node] = arena.grad[source]
-    arena.meta[node].flags |= meta.flags & (MG_FLOAT_POWER | MG_BOOL_POWER)
+    arena.meta[node].flags |= meta.flags & COPIED_FLAGS
     return node
 
 
@@ -96,6 +100,7 @@ cdef object handle_like(PyObject *original, mg_node node):
         (<ValueHandle *>self).node = MG_NO_NODE
         handle_attach(self, node)
         handle_pin(self)
+        watch_collections()
     return adopt(self)
 
 
@@ -121,6 +126,19 @@ cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
     return new_reference(copied)
 
 
+# What a deepcopy's memo and a pickler's snapshots remember are the numbers of nodes, perhaps from
+# one copy to the next. Meanwhile no layer may give its parameters other numbers.
+cdef int n_node_maps = 0
+
+
+cdef int count_node_maps(int change) except -1:
+    global n_node_maps
+    n_node_maps += change
+    if n_node_maps == 0:
+        structure_changed()  # a layer that had to stay as it was may try again
+    return 0
+
+
 cdef class _Clones(_NodeMap):
     """What one deepcopy has made of each node: the copy's number plus one."""
     cdef list kept
@@ -128,6 +146,10 @@ cdef class _Clones(_NodeMap):
     def __cinit__(self):
         # Both sides stay alive for as long as the map names them.
         self.kept = []
+        count_node_maps(1)
+
+    def __dealloc__(self):
+        count_node_maps(-1)
 
 
 cdef str CLONES = "micrograd_fast clones"
@@ -231,9 +253,11 @@ cdef class _Snapshot:
         memset(&self.order, 0, sizeof(mg_order))
         self.serial = 0
         self.externals = []
+        count_node_maps(1)
 
     def __dealloc__(self):
         cdef size_t i
+        count_node_maps(-1)
         if self.serial != 0:
             del live_snapshots[self.serial]
             for i in range(self.order.n_nodes):
@@ -301,7 +325,7 @@ cdef class _Snapshot:
             node = self.order.nodes[i]
             numbers.entries[node] = n_external + <uint32_t>i + 1
             ops[i] = arena.meta[node].op
-            flags[i] = arena.meta[node].flags & (MG_FLOAT_POWER | MG_BOOL_POWER)
+            flags[i] = arena.meta[node].flags & COPIED_FLAGS
             data[i] = arena.data[node]
             grad[i] = arena.grad[node]
             n_operands = mg_node_operands(&arena, node, &operands)
@@ -410,12 +434,14 @@ cdef object damaged(str what):
 
 cdef int rebind(PyObject *value, mg_node node) except -1:
     """Move a fresh handle from its own leaf to a node that has no handle."""
+    global n_moves
     cdef mg_node fresh = node_of(value)
     arena.handle[fresh] = NULL
     arena.meta[fresh].flags &= ~MG_PINNED
     mg_arena_release(&arena, fresh)
     handle_attach(value, node)
     handle_pin(value)
+    n_moves += 1
     return 0
 
 
@@ -496,8 +522,9 @@ def load_snapshot(packed, externals):
                 codes[names[ops[i]]], members, n_members, data[i],
                 operands[first_operand:last_operand], values[first_value:last_value],
             )
+            note_grad_write(grad[i])
             arena.grad[members[n_members]] = grad[i]
-            arena.meta[members[n_members]].flags |= flags[i] & (MG_FLOAT_POWER | MG_BOOL_POWER)
+            arena.meta[members[n_members]].flags |= flags[i] & COPIED_FLAGS
             n_members += 1
             first_operand, first_value = last_operand, last_value
         snapshot.root = adopt(handle_of(members[n_members - 1]))

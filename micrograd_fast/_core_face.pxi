@@ -18,6 +18,8 @@ cdef int assign_number(PyObject *entry, double *target, str name) except -1:
 
 
 cdef PyObject *get_data(PyObject *self, void *closure) except NULL:
+    if watched_reads is not None:
+        note_read()
     return new_float(arena.data[node_of(self)])
 
 
@@ -130,8 +132,13 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
     cdef mg_failure failure
     expand_neuron(node)
     n_operands = mg_node_operands(&arena, node, &operands)
-    if arena.meta[node].op == MG_LOCAL and arena.aux[node].extra.n_values == 0:
-        n_operands = 0
+    if arena.meta[node].op == MG_LOCAL:
+        if arena.aux[node].extra.n_values == 0:
+            n_operands = 0
+    elif arena.meta[node].flags & MG_CUSTOM and (
+        handle_get(self, "_backward", None) != (<object>self)._propagate
+    ):
+        n_operands = 0  # only the closure knows
     derivatives = []
     for i in range(n_operands):
         derivatives.append(mg_local_gradient(&arena, node, i, &st))
@@ -171,4 +178,4 @@ cdef PyObject *value_format(PyObject *self, PyObject *spec) except NULL:
 
 
 cdef PyObject *value_item(PyObject *self, PyObject *unused) except NULL:
-    return new_float(arena.data[node_of(self)])
+    return get_data(self, NULL)

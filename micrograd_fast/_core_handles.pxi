@@ -8,7 +8,7 @@
 # pinned node as an operand holds one strong reference on the handle, so Python's own counts say
 # who keeps whom, and the collector is told of exactly these references (handle_traverse).
 # A handle with attributes, or of a subclass, is also tracked by the collector. The others are
-# shown to it only during full collections, and only once some handle has carried attributes:
+# shown to it only during full collections, and only once some handle was of these kinds:
 # without any, no cycle can pass through the arena (collection_boundary).
 
 cdef extern from *:
@@ -33,6 +33,7 @@ cdef extern from *:
 cdef extern from "Python.h":
     ctypedef struct PyNumberMethods:
         void *nb_add
+        void *nb_subtract
         void *nb_multiply
         void *nb_power
         void *nb_negative
@@ -42,6 +43,7 @@ cdef extern from "Python.h":
     ctypedef struct PyTypeObject:
         void *tp_init
         void *tp_vectorcall
+        void *tp_getattro
         allocfunc tp_alloc
         void (*tp_free)(void *) noexcept
         PyNumberMethods *tp_as_number
@@ -56,6 +58,7 @@ cdef extern from "Python.h":
     void PyObject_GC_Track(void *o)
     void PyObject_GC_UnTrack(void *o)
     void PyObject_ClearWeakRefs(PyObject *o)
+    bint PyObject_GC_IsTracked(PyObject *o)
     PyObject *new_dict "PyDict_New"() except NULL
     PyObject *dict_get "PyDict_GetItemWithError"(PyObject *d, PyObject *key) except? NULL
 
@@ -72,6 +75,9 @@ cdef enum:
     # How far handle_traverse looks through nodes without a tracked handle of their own.
     MAX_TRAVERSED_NODES = 16384
     TRAVERSED_TABLE_SIZE = 2 * MAX_TRAVERSED_NODES
+
+# How often a handle that was there before has been given another node.
+cdef uint64_t n_moves = 1
 
 cdef PyObject *spare_handles[MAX_SPARE_HANDLES]
 cdef int n_spare_handles = 0
@@ -133,6 +139,8 @@ cdef void handle_pin(PyObject *self) noexcept:
     if not meta.flags & MG_PINNED:
         meta.flags |= MG_PINNED
         Py_SET_REFCNT(self, Py_REFCNT(self) + meta.refs - 1)
+        if meta.flags & MG_PARAMETER:
+            mg_parameter_pinned(&arena, node_of(self))
 
 
 cdef int handle_ensure_dict(PyObject *self) except -1:
@@ -149,8 +157,7 @@ cdef int handle_note_dict(PyObject *self) except -1:
     if handle.tracked == NOT_TRACKED:
         PyObject_GC_Track(self)
     handle.tracked = TRACKED
-    if not watching_collections:
-        watch_collections()
+    watch_collections()
     return 0
 
 
@@ -193,7 +200,7 @@ cdef void handle_dealloc(PyObject *self) noexcept:
     cdef PyTypeObject *kind = Py_TYPE(self)
     cdef mg_node node = handle.node
     if handle.weakrefs != NULL:
-        if arena.meta[node].refs > 1:
+        if arena.meta[node].refs > 1 or mg_parameter_in_use(&arena, node):
             # The graph still holds the node, so the object that a weak reference names lives on.
             Py_SET_REFCNT(self, 1)
             handle_pin(self)
@@ -207,6 +214,8 @@ cdef void handle_dealloc(PyObject *self) noexcept:
         PyObject_GC_UnTrack(self)
     Py_CLEAR(handle.dict)
     if node != MG_NO_NODE:
+        if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
+            mg_parameter_unpinned(&arena, node)
         arena.handle[node] = NULL
         arena.meta[node].flags &= ~(MG_PINNED | MG_CUSTOM)
         mg_arena_release(&arena, node)
@@ -301,18 +310,59 @@ cdef int handle_traverse(PyObject *self, visitproc visit, void *context) noexcep
 
 
 # A cycle can pass through plain handles too: a leaf's closure that names the root. While a full
-# collection runs, every handle with operands is therefore pinned and tracked.
+# collection runs, every handle with operands is therefore pinned and tracked. And it can pass
+# through a layer call, whose references are no single handle's to tell of: where some handle
+# carries what could lead on, neurons become scalar graphs first.
 
 cdef bint watching_collections = False
 
 
 cdef int watch_collections() except -1:
+    """From now on there are handles that a cycle can pass through."""
     global watching_collections
+    if watching_collections:
+        return 0
     import gc
 
     gc.callbacks.append(collection_boundary)
     watching_collections = True
     return 0
+
+
+cdef bint cycles_are_possible() noexcept:
+    """Whether some handle carries more than numbers and text."""
+    cdef mg_node node
+    cdef PyObject *self
+    cdef ValueHandle *handle
+    for node in range(arena.top):
+        self = <PyObject *>arena.handle[node]
+        if arena.meta[node].refs == 0 or self == NULL:
+            continue
+        handle = <ValueHandle *>self
+        if handle.tracked != TRACKED:
+            continue
+        if Py_TYPE(self) != ValueType:
+            return True
+        # Python tracks a dict from the moment that it holds something that could be in a cycle.
+        if handle.dict != NULL and PyObject_GC_IsTracked(handle.dict):
+            return True
+    return False
+
+
+cdef void expand_living_neurons() noexcept:
+    """Make the scalar graph of every neuron appear, as far as memory allows."""
+    cdef mg_node node = arena.dying
+    cdef mg_node top = arena.top
+    # The dying are linked through their counts, which say nothing about them any more.
+    mg_arena_next_epoch(&arena)
+    while node != MG_NO_NODE:
+        arena.mark[node] = arena.epoch
+        node = arena.meta[node].refs
+    for node in range(top):
+        if arena.meta[node].refs == 0 or arena.mark[node] == arena.epoch:
+            continue
+        if arena.meta[node].arity == MG_FUSED and mg_neuron_expand(&arena, node) != MG_OK:
+            return
 
 
 def collection_boundary(phase, info):
@@ -323,6 +373,8 @@ def collection_boundary(phase, info):
     if info["generation"] != 2:
         return
     starting = phase == "start"
+    if starting and cycles_are_possible():
+        expand_living_neurons()
     for node in range(arena.top):
         self = <PyObject *>arena.handle[node]
         if arena.meta[node].refs == 0 or self == NULL or arena.meta[node].arity == 0:

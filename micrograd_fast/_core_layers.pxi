@@ -27,6 +27,8 @@ cdef set refused_layers = set()
 
 cdef PyTypeObject *NeuronType = NULL
 cdef object neuron_call = None
+cdef void *neuron_getattro = NULL
+cdef void *value_getattro = NULL
 cdef type ModuleList = None
 cdef unsigned int value_tag = 0, neuron_tag = 0
 cdef dict original_methods = {}
@@ -34,8 +36,10 @@ cdef dict original_methods = {}
 
 def register_nn(neuron_class, module_list):
     """Tell the engine which class of neuron it may fuse, with lists that report their changes."""
-    global NeuronType, neuron_call, ModuleList
+    global NeuronType, neuron_call, neuron_getattro, value_getattro, ModuleList
     NeuronType = <PyTypeObject *><PyObject *>neuron_class
+    neuron_getattro = NeuronType.tp_getattro
+    value_getattro = ValueType.tp_getattro
     neuron_call = neuron_class.__dict__["__call__"]
     ModuleList = module_list
     for op in range(<int>MG_ADD, <int>MG_N_OPS):
@@ -55,6 +59,21 @@ def fuse(enabled):
     global fusing
     fusing = enabled
     structure_changed()
+
+
+def instance_dict(module):
+    """The attributes of a module, for its ``__dict__``."""
+    return attributes_of(module)
+
+
+cdef dict attributes_of(object module):
+    return <dict>adopt(generic_dict(<PyObject *>module, NULL))
+
+
+cdef inline bint has_another_owner(dict attributes) noexcept:
+    """Whether somebody could change a module's attributes through the dict itself."""
+    # One reference is the module's, the other the caller's.
+    return Py_REFCNT(<PyObject *>attributes) > 2
 
 
 def structure_changed():
@@ -83,6 +102,12 @@ cdef bint classes_unchanged() except -1:
         return False
     if (<object>NeuronType).__dict__.get("__call__") is not neuron_call:
         return False
+    if NeuronType.tp_getattro != neuron_getattro or ValueType.tp_getattro != value_getattro:
+        return False
+    for name in ("w", "b", "nonlin", "activation"):
+        # A property would come before what the neuron's own dict says; a default does not.
+        if hasattr(type(getattr(<object>NeuronType, name, None)), "__set__"):
+            return False
     value_tag = version_tag(ValueType)
     neuron_tag = version_tag(NeuronType)
     return True
@@ -129,9 +154,11 @@ cdef bint fusable_leaf(object value) noexcept:
 
 cdef bint read_activation(dict attributes, mg_op *op, double *k) except -1:
     """The operation of a neuron's activation; False if it cannot be fused."""
-    name = attributes.get("activation", "relu")
     k[0] = 0.0
-    if not attributes.get("nonlin", True) or name is None or name == "linear":
+    if "nonlin" not in attributes or "activation" not in attributes:
+        return False
+    name = attributes["activation"]
+    if not attributes["nonlin"] or name is None or name == "linear":
         op[0] = MG_LEAF
         return True
     if not isinstance(name, str) or name not in original_methods:
@@ -155,12 +182,15 @@ cdef list row_values(object neurons, Py_ssize_t *n_in, mg_op *activation, double
     cdef mg_op own_activation = MG_LEAF
     cdef double own_k = 0.0
     cdef list values = []
+    cdef dict attributes
     cdef Py_ssize_t r
     for r in range(len(neurons)):
         neuron = neurons[r]
         if Py_TYPE(<PyObject *>neuron) != NeuronType:
             return None
-        attributes = neuron.__dict__
+        attributes = attributes_of(neuron)
+        if has_another_owner(attributes):
+            return None
         weights = attributes.get("w")
         bias = attributes.get("b")
         if type(weights) is not ModuleList or not read_activation(attributes, &own_activation,
@@ -195,6 +225,7 @@ cdef bint all_distinct(list values) noexcept:
 
 cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     """Give a leaf that only its handle refers to another slot."""
+    global n_moves
     cdef mg_node source = node_of(handle)
     arena.data[target] = arena.data[source]
     arena.grad[target] = arena.grad[source]
@@ -202,6 +233,7 @@ cdef int move_leaf(PyObject *handle, mg_node target) except -1:
     arena.aux[target].immediate = 0.0
     arena.handle[target] = handle
     (<ValueHandle *>handle).node = target
+    n_moves += 1
     arena.handle[source] = NULL
     arena.meta[source].flags = 0
     mg_arena_release(&arena, source)
@@ -240,6 +272,9 @@ cdef mg_block *lay_out(object owner, object neurons) except? NULL:
         for value in values:
             if arena.meta[node_of(<PyObject *>value)].refs != 1:
                 return NULL
+        if n_node_maps > 0:
+            # Somebody remembers nodes by their numbers.
+            return NULL
         base = mg_arena_take_run(&arena, <uint32_t>len(values))
         if base == MG_NO_NODE:
             raise MemoryError(f"no memory for {len(values)} parameters in a row")
@@ -266,7 +301,7 @@ cdef mg_block *lay_out(object owner, object neurons) except? NULL:
 cdef mg_block *block_of(object neuron) except? NULL:
     """The block that a neuron's first weight is in, or NULL."""
     cdef mg_node node
-    weights = (<object>neuron).__dict__.get("w")
+    weights = attributes_of(neuron).get("w")
     if type(weights) is not ModuleList or len(<list>weights) == 0:
         return NULL
     first = (<list>weights)[0]
@@ -300,9 +335,10 @@ cdef mg_block *layer_block(object layer) except? NULL:
         return NULL
     if known.version == structure_version and known.layer == <void *><PyObject *>layer:
         return known.block
-    neurons = layer.__dict__.get("neurons")
     cdef mg_block *block = NULL
-    if type(neurons) is ModuleList:
+    cdef dict attributes = attributes_of(layer)
+    neurons = attributes.get("neurons")
+    if type(neurons) is ModuleList and not has_another_owner(attributes):
         block = find_block(layer, neurons)
     # Laying out can change the structure.
     known[0] = KnownLayer(<void *><PyObject *>layer, block, structure_version)
@@ -444,44 +480,63 @@ def fused_neuron(neuron, x):
     return None if outputs is None else outputs[0]
 
 
-def fused_values(layers, double[:, ::1] x not None):
+cdef bint lay_out_all(list layers, mg_block **blocks) except -1:
+    """Find the blocks of several layers; False if they cannot all be fused at once."""
+    cdef uint64_t version = structure_version
+    cdef Py_ssize_t i
+    for i in range(len(layers)):
+        blocks[i] = layer_block(layers[i])
+        if blocks[i] == NULL:
+            return False
+    # To lay one out can dissolve another, with which it shares a weight.
+    return structure_version == version
+
+
+def fused_values(list layers not None, const double[:, ::1] x not None):
     """The outputs of a stack of layers for each row of numbers, without a graph.
 
-    None if one of the layers cannot be fused; ValueError for rows of the wrong length.
+    Returns the numbers of all rows in one ``array.array`` (of at least one), and how many a row
+    has. None if the layers cannot be fused; ValueError for rows of the wrong length.
     """
     import array
 
-    cdef mg_block *block
-    cdef Py_ssize_t n = x.shape[0], r
-    cdef uint32_t n_in = <uint32_t>x.shape[1], width = n_in
+    cdef Py_ssize_t n = x.shape[0], n_layers = len(layers), r, i
+    cdef uint32_t n_in = <uint32_t>x.shape[1], width = 1
     cdef double failed_pre = 0.0
     cdef mg_status st
-    cdef double[::1] before, after
-    cdef double[:, ::1] outputs
-    blocks = []
-    for layer in layers:
-        block = layer_block(layer)
-        if block == NULL:
+    cdef const double *before
+    cdef double *after
+    cdef double[::1] scratch, outputs
+    cdef mg_block *block
+    cdef mg_block **blocks = <mg_block **>mg_realloc(NULL, (n_layers + 1) * sizeof(mg_block *))
+    if blocks == NULL:
+        raise MemoryError(f"no memory for the blocks of {n_layers} layers")
+    try:
+        # Once more where the first round has taken a neuron out of a block of its own.
+        if n_layers == 0 or not (lay_out_all(layers, blocks) or lay_out_all(layers, blocks)):
             return None
-        if block.n_in != n_in:
-            raise ValueError(f"a layer of {block.n_in} inputs was given {n_in}")
-        blocks.append(<size_t>block)
-        n_in = block.n_rows
-        width = max(width, n_in)
-    before = array.array("d", [0.0]) * width
-    after = array.array("d", [0.0]) * width
-    result = array.array("d", [0.0]) * max(1, n * n_in)
-    cdef double[::1] flat = result
-    for r in range(n):
-        before[: x.shape[1]] = x[r]
-        for address in blocks:
-            block = <mg_block *><size_t>address
-            st = mg_block_values(&arena, block, &before[0], &after[0], &failed_pre)
-            if st != MG_OK:
-                raise_status(st, block.activation, failed_pre, 0.0)
-            before, after = after, before
-        flat[r * n_in : (r + 1) * n_in] = before[:n_in]
-    return result, n_in
+        for i in range(n_layers):
+            if blocks[i].n_in != n_in:
+                raise ValueError(
+                    f"a neuron with {blocks[i].n_in} weights was given {n_in} inputs"
+                )
+            n_in = blocks[i].n_rows
+            width = max(width, n_in)
+        result = array.array("d", [0.0]) * max(1, n * n_in)
+        outputs = result
+        scratch = array.array("d", [0.0]) * (2 * width)
+        for r in range(n):
+            before = &x[r, 0]
+            for i in range(n_layers):
+                block = blocks[i]
+                after = &outputs[r * n_in] if i == n_layers - 1 else &scratch[i % 2 * width]
+                st = mg_block_values(&arena, block, before, after, &failed_pre)
+                if st != MG_OK:
+                    raise_status(st, block.activation, failed_pre, 0.0)
+                before = after
+        return result, n_in
+    finally:
+        mg_free(blocks)
 
 
 def kernels(name=None):

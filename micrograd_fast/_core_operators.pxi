@@ -83,15 +83,6 @@ cdef int raise_forward(mg_status st, mg_op op, mg_node a, mg_node b, double k) e
     return raise_status(st, op, arena.data[a], k if b == MG_NO_NODE else arena.data[b])
 
 
-cdef mg_node computed(mg_op op, mg_node a, mg_node b, double k) except? 0xFFFFFFFF:
-    """``try_computed`` that raises."""
-    cdef mg_status st = MG_OK
-    cdef mg_node node = try_computed(op, a, b, k, &st)
-    if node == MG_NO_NODE:
-        raise_forward(st, op, a, b, k)
-    return node
-
-
 cdef mg_node leaf(double data) except? 0xFFFFFFFF:
     cdef mg_node node = mg_arena_leaf(&arena, data)
     if node == MG_NO_NODE:
@@ -145,13 +136,13 @@ cdef PyObject *apply_to_fresh(PyObject *self, mg_op op, mg_node a, mg_node b) ex
 cdef inline PyObject *apply_number(mg_op op, PyObject *value, double number) except NULL:
     """The Value of an operation on a Value and a number, which becomes a leaf."""
     cdef PyObject *self = handle_new()
-    return apply_to_fresh(self, op, node_of(value), mg_arena_leaf(&arena, number))
+    return apply_to_fresh(self, op, node_of(value), mg_arena_literal(&arena, number))
 
 
 cdef mg_node negated(mg_node node) noexcept:
     """``node * -1`` without a handle; MG_NO_NODE when memory is out."""
     cdef mg_status st = MG_OK
-    cdef mg_node minus_one = mg_arena_leaf(&arena, -1.0), product
+    cdef mg_node minus_one = mg_arena_literal(&arena, -1.0), product
     if minus_one == MG_NO_NODE:
         return MG_NO_NODE
     product = try_computed(MG_MUL, node, minus_one, 0.0, &st)
@@ -224,15 +215,14 @@ cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
     """``a - b`` is ``a + (-b)``; ``number - b`` is ``(-b) + number``."""
     cdef PyObject *self
     cdef PyObject *minus_right_value
-    cdef object boxed
     cdef double number
     cdef mg_node minus_right
     if not is_value(right):
         if operand_number(right, &number) == NOT_A_NUMBER:
             return not_implemented()
         if not adds_natively(left):
-            boxed = <object>(-number)
-            return PyNumber_Add(left, <PyObject *>boxed)
+            minus_right_value = PyNumber_Negative(right)
+            return add_released(left, minus_right_value, minus_right_value)
         # An int has no negative zero: -0 is 0.
         number = 0.0 if number == 0.0 and PyLong_Check(right) else -number
         return apply_number(MG_ADD, left, number)
@@ -245,7 +235,7 @@ cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
     minus_right = negated(node_of(right))
     if is_value(left):
         return apply_to_fresh(self, MG_ADD, node_of(left), minus_right)
-    return apply_to_fresh(self, MG_ADD, minus_right, mg_arena_leaf(&arena, number))
+    return apply_to_fresh(self, MG_ADD, minus_right, mg_arena_literal(&arena, number))
 
 
 cdef PyObject *power_of(PyObject *value, object exponent) except NULL:
@@ -285,7 +275,7 @@ cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
         raise_forward(st, MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0)
     if is_value(left):
         return apply_to_fresh(self, MG_MUL, node_of(left), power)
-    return apply_to_fresh(self, MG_MUL, power, mg_arena_leaf(&arena, number))
+    return apply_to_fresh(self, MG_MUL, power, mg_arena_literal(&arena, number))
 
 
 cdef bint exponent_reads_back(PyObject *exponent, double number) except -1:
@@ -308,7 +298,7 @@ cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus
         if operand_number(base, &number) == NOT_A_NUMBER:
             return declined(base, exponent, "power")
         self = handle_new()
-        return apply_to_fresh(self, MG_POW, mg_arena_leaf(&arena, number), node_of(exponent))
+        return apply_to_fresh(self, MG_POW, mg_arena_literal(&arena, number), node_of(exponent))
     if operand_number(exponent, &number) == NOT_A_NUMBER:
         return not_implemented()
     self = apply(MG_POW_CONST, node_of(base), MG_NO_NODE, number)
@@ -377,141 +367,3 @@ cdef object clipped(PyObject *self, object low, object high):
         Py_DECREF(result)
         raise_status(MG_NO_MEMORY, MG_CLIP, a, 0.0)
     return adopt(with_handle(result, node))
-
-
-cdef class _Total:
-    """A running ``total + term`` that is a number until the first Value, then a node."""
-    cdef object number
-    cdef mg_node node
-
-    def __cinit__(self):
-        self.number = 0
-        self.node = MG_NO_NODE
-
-    def __dealloc__(self):
-        discard_unused(self.node)
-
-    cdef int add(self, mg_node term) except -1:
-        if self.node == MG_NO_NODE:
-            # Python starts from 0 (or a sum of plain numbers): number + v is v + number.
-            self.node = leaf(self.number)
-            self.node = computed(MG_ADD, term, self.node, 0.0)
-        else:
-            try:
-                self.node = computed(MG_ADD, self.node, term, 0.0)
-            except BaseException:
-                discard_unused(term)
-                raise
-        return 0
-
-    cdef object value(self):
-        cdef PyObject *result = handle_new()
-        cdef mg_node node
-        try:
-            node = leaf(self.number) if self.node == MG_NO_NODE else self.node
-        except BaseException:
-            Py_DECREF(result)
-            raise
-        self.node = MG_NO_NODE
-        return adopt(with_handle(result, node))
-
-
-cdef bint all_native(list terms) except -1:
-    for term in terms:
-        if is_value(<PyObject *>term) and not (
-            adds_natively(<PyObject *>term) and multiplies_natively(<PyObject *>term)
-        ):
-            return False
-    return True
-
-
-cdef object as_value(object result):
-    return result if is_value(<PyObject *>result) else (<object>ValueType)(result)
-
-
-def sum(values):
-    """Sum Values and numbers from left to right, to the bit as Python's ``sum`` does.
-
-    Parameters
-    ----------
-    values : iterable of Value or number
-        The terms. None at all give ``Value(0.0)``.
-
-    Returns
-    -------
-    Value
-        The root of the same graph that ``builtins.sum`` builds.
-
-    Raises
-    ------
-    TypeError
-        If a term is neither a Value nor a number.
-
-    Examples
-    --------
-    >>> from micrograd_fast import Value, sum
-    >>> sum([Value(1.0), 2, Value(3.5)]).data
-    6.5
-    """
-    cdef list terms = list(values)
-    cdef _Total total = _Total()
-    cdef Py_ssize_t i, n_numbers = 0
-    cdef double number
-    if not all_native(terms):
-        return as_value(builtins.sum(terms))
-    while n_numbers < len(terms) and not is_value(<PyObject *>terms[n_numbers]):
-        n_numbers += 1
-    total.number = builtins.sum(
-        [numeric_term(terms[i], f"term {i} of sum") for i in range(n_numbers)]
-    )
-    for i in range(n_numbers, len(terms)):
-        term = terms[i]
-        if is_value(<PyObject *>term):
-            total.add(node_of(<PyObject *>term))
-        else:
-            total.add(leaf(require_number(term, f"term {i} of sum")))
-    return total.value()
-
-
-cdef object numeric_term(object term, str what):
-    """A plain number as it is, so that int arithmetic stays exact; others as float."""
-    if isinstance(term, (int, float)):
-        return term
-    return require_number(term, what)
-
-
-def dot(w, x):
-    """Sum the products ``w[i] * x[i]`` from left to right.
-
-    Parameters
-    ----------
-    w, x : iterable of Value or number
-        Two sequences of one length.
-
-    Returns
-    -------
-    Value
-        The root of the same graph that ``sum(wi * xi for wi, xi in zip(w, x))`` builds.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
-    TypeError
-        If an element is neither a Value nor a number.
-
-    Examples
-    --------
-    >>> from micrograd_fast import Value, dot
-    >>> dot([Value(2.0), Value(3.0)], [10, 100]).data
-    320.0
-    """
-    cdef list left = list(w), right = list(x)
-    cdef Py_ssize_t i
-    if len(left) != len(right):
-        raise ValueError(f"dot wants two sequences of one length, found {len(left)} and {len(right)}")
-    for i in range(len(left)):
-        for name, operand in (("w", left[i]), ("x", right[i])):
-            if not is_value(<PyObject *>operand):
-                numeric_term(operand, f"{name}[{i}] of dot")
-    return sum(map(operator.mul, left, right))

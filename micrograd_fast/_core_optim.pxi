@@ -1,4 +1,5 @@
-# Optimizer steps: one C loop over a list of Values.
+# Optimizer steps: a few C loops over the parameters, which lie together in the arena as far as
+# layers have put them so.
 
 
 cdef class Updates:
@@ -11,46 +12,84 @@ cdef class Updates:
     """
 
     cdef readonly list values
-    cdef mg_node *nodes
+    cdef mg_run *runs
+    cdef size_t n_runs
+    cdef uint64_t moves_known  # n_moves when the runs were found, plus 1
     cdef double *first
     cdef double *second
     cdef bint has_velocity
 
     def __cinit__(self, list values not None):
-        cdef size_t n = len(values)
         for value in values:
             if not is_value(<PyObject *>value):
                 raise TypeError(f"an optimizer wants Values, found {type(value).__name__}")
         self.values = values
-        self.nodes = <mg_node *>mg_realloc(NULL, (n + 1) * sizeof(mg_node))
-        self.first = <double *>mg_realloc(NULL, (n + 1) * sizeof(double))
-        self.second = <double *>mg_realloc(NULL, (n + 1) * sizeof(double))
-        if self.nodes == NULL or self.first == NULL or self.second == NULL:
-            raise MemoryError(f"no memory for the optimizer's state of {n} parameters")
-        memset(self.first, 0, n * sizeof(double))
-        memset(self.second, 0, n * sizeof(double))
+        self.moves_known = 0
         self.has_velocity = False
 
     def __dealloc__(self):
-        mg_free(self.nodes)
+        mg_free(self.runs)
         mg_free(self.first)
         mg_free(self.second)
 
-    cdef int gather(self) except -1:
+    cdef int find_runs(self) except -1:
         """Where the parameters are now: a layer may have moved them."""
-        cdef size_t i
-        for i in range(<size_t>len(self.values)):
-            self.nodes[i] = node_of(<PyObject *>self.values[i])
-            note_data_write(self.nodes[i])
+        cdef size_t n_runs = 0, cap = 0
+        cdef mg_node node
+        cdef mg_run *moved
+        if self.moves_known == n_moves + 1:
+            return 0
+        self.moves_known = 0
+        for value in self.values:
+            node = node_of(<PyObject *>value)
+            if n_runs > 0 and node == (
+                self.runs[n_runs - 1].first + self.runs[n_runs - 1].n_nodes
+            ):
+                self.runs[n_runs - 1].n_nodes += 1
+                continue
+            if n_runs == cap:
+                cap = 2 * cap + 8
+                moved = <mg_run *>mg_realloc(self.runs, cap * sizeof(mg_run))
+                if moved == NULL:
+                    raise MemoryError(f"no memory for the places of {len(self.values)} parameters")
+                self.runs = moved
+            self.runs[n_runs] = mg_run(node, 1)
+            n_runs += 1
+        self.n_runs = n_runs
+        self.moves_known = n_moves + 1
         return 0
+
+    cdef int prepare_write(self) except -1:
+        cdef size_t i
+        self.find_runs()
+        for i in range(self.n_runs):
+            if mg_run_before_write(&arena, self.runs[i]) != MG_OK:
+                raise MemoryError("no memory to keep the weights that live graphs were made with")
+        return 0
+
+    cdef double *column(self, double *known) except? NULL:
+        """Room for a number for each parameter, all 0 at first; ``known`` if there is some."""
+        cdef size_t n_bytes = (len(self.values) + 1) * sizeof(double)
+        if known == NULL:
+            known = <double *>mg_realloc(NULL, n_bytes)
+            if known == NULL:
+                raise MemoryError(f"no memory for the state of {len(self.values)} parameters")
+            memset(known, 0, n_bytes)
+        return known
 
     def sgd(self, double lr, double momentum, double dampening, double weight_decay,
             bint nesterov):
         """Make one step of stochastic gradient descent."""
         cdef mg_sgd rule = mg_sgd(lr, momentum, dampening, weight_decay, nesterov)
-        self.gather()
-        mg_sgd_step(&arena, self.nodes, len(self.values), &rule,
-                    self.first if momentum != 0.0 else NULL, not self.has_velocity)
+        cdef double *velocity = NULL
+        cdef size_t i
+        if momentum != 0.0:
+            velocity = self.first = self.column(self.first)
+        self.prepare_write()
+        for i in range(self.n_runs):
+            mg_sgd_step(&arena, self.runs[i], &rule, velocity, not self.has_velocity)
+            if velocity != NULL:
+                velocity += self.runs[i].n_nodes
         self.has_velocity = momentum != 0.0
 
     def adam(self, double lr, double beta1, double beta2, double eps, double weight_decay,
@@ -58,29 +97,40 @@ cdef class Updates:
         """Make one step of Adam, or of AdamW where the weight decay is decoupled."""
         cdef mg_adam rule = mg_adam(lr, beta1, beta2, eps, weight_decay, decoupled,
                                     correction1, correction2)
-        cdef size_t n_done = 0
-        self.gather()
-        if mg_adam_step(&arena, self.nodes, len(self.values), &rule, self.first, self.second,
-                        &n_done) != MG_OK:
-            raise OverflowError(
-                f"the square of gradient {n_done}, {arena.grad[self.nodes[n_done]]!r},"
-                " is too large for a float"
-            )
+        cdef size_t i, n_before = 0, n_done = 0
+        self.first = self.column(self.first)
+        self.second = self.column(self.second)
+        self.prepare_write()
+        for i in range(self.n_runs):
+            if mg_adam_step(&arena, self.runs[i], &rule, self.first + n_before,
+                            self.second + n_before, &n_done) != MG_OK:
+                raise OverflowError(
+                    f"the square of gradient {n_before + n_done},"
+                    f" {arena.grad[self.runs[i].first + n_done]!r}, is too large for a float"
+                )
+            n_before += n_done
 
     def zero_grad(self):
         """Set every gradient to 0.0."""
-        for value in self.values:
-            arena.grad[node_of(<PyObject *>value)] = 0.0
+        cdef size_t i
+        self.find_runs()
+        for i in range(self.n_runs):
+            mg_run_zero_grad(&arena, self.runs[i])
 
     def columns(self):
         """The two numbers kept for each parameter, as a pair of lists."""
         cdef size_t i, n = len(self.values)
-        return [self.first[i] for i in range(n)], [self.second[i] for i in range(n)]
+        return (
+            [0.0 if self.first == NULL else self.first[i] for i in range(n)],
+            [0.0 if self.second == NULL else self.second[i] for i in range(n)],
+        )
 
     def set_columns(self, list first, list second, bint has_velocity):
         """Take over what ``columns`` gave."""
-        cdef size_t i, n = len(self.values)
-        for i in range(n):
+        cdef size_t i
+        self.first = self.column(self.first)
+        self.second = self.column(self.second)
+        for i in range(<size_t>len(self.values)):
             self.first[i] = first[i]
             self.second[i] = second[i]
         self.has_velocity = has_velocity

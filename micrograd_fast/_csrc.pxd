@@ -21,6 +21,9 @@ cdef extern from "mg_ops.h":
         MG_MUL
         MG_POW_CONST
         MG_POW
+        MG_EXP
+        MG_LOG
+        MG_RELU
         MG_ABS
         MG_LEAKY_RELU
         MG_ELU
@@ -53,6 +56,7 @@ cdef extern from "mg_arena.h":
         MG_FLOAT_POWER
         MG_BOOL_POWER
         MG_PARAMETER
+        MG_LITERAL
 
     ctypedef struct mg_operands:
         mg_node a
@@ -103,6 +107,7 @@ cdef extern from "mg_arena.h":
         uint32_t *mark
         mg_node cap
         mg_node top
+        mg_node dying
         mg_node n_live
         uint32_t epoch
         int negative_zero_grads
@@ -111,11 +116,15 @@ cdef extern from "mg_arena.h":
 
     void mg_arena_next_epoch(mg_arena *arena)
     void mg_arena_init(mg_arena *arena)
+    mg_node mg_arena_take_run(mg_arena *arena, mg_node n_nodes)
     mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
     mg_node *mg_extra_operands(mg_extra *extra)
     void *mg_realloc(void *block, size_t size)
+    void *mg_calloc(size_t n_items, size_t item_size)
     void mg_free(void *block)
+    mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes)
     mg_node mg_arena_leaf(mg_arena *arena, double data)
+    mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
     mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra,
                                 double value)
@@ -139,8 +148,10 @@ cdef extern from "mg_kernels.h":
 cdef extern from "mg_layer.h":
     void mg_layer_attach(mg_arena *arena)
     mg_block *mg_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t n_in, int run)
-    mg_node mg_arena_take_run(mg_arena *arena, uint32_t n_nodes)
     mg_status mg_block_dissolve(mg_arena *arena, mg_block *block)
+    void mg_parameter_pinned(mg_arena *arena, mg_node node) noexcept
+    void mg_parameter_unpinned(mg_arena *arena, mg_node node) noexcept
+    bint mg_parameter_in_use(const mg_arena *arena, mg_node node) noexcept
     mg_status mg_block_before_write(mg_arena *arena, mg_block *block)
     mg_status mg_block_values(mg_arena *arena, mg_block *block, const double *x, double *values,
                               double *failed_pre)
@@ -170,10 +181,15 @@ cdef extern from "mg_optim.h":
         double correction1
         double correction2
 
-    void mg_sgd_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes, const mg_sgd *rule,
-                     double *velocity, int first)
-    mg_status mg_adam_step(mg_arena *arena, const mg_node *nodes, size_t n_nodes,
-                           const mg_adam *rule, double *m, double *v, size_t *n_done)
+    ctypedef struct mg_run:
+        mg_node first
+        uint32_t n_nodes
+
+    mg_status mg_run_before_write(mg_arena *arena, mg_run run)
+    void mg_run_zero_grad(mg_arena *arena, mg_run run)
+    void mg_sgd_step(mg_arena *arena, mg_run run, const mg_sgd *rule, double *velocity, int first)
+    mg_status mg_adam_step(mg_arena *arena, mg_run run, const mg_adam *rule, double *m, double *v,
+                           size_t *n_done)
 
 
 cdef extern from "mg_order.h":
@@ -204,3 +220,111 @@ cdef extern from "mg_backward.h":
     mg_status mg_backward_sweep(mg_arena *arena, mg_order *order, mg_custom_backward custom,
                                 void *context, mg_failure *failure)
     double mg_local_gradient(mg_arena *arena, mg_node node, uint32_t index, mg_status *st)
+
+
+cdef extern from "mg_tape.h":
+    ctypedef struct mg_entry:
+        double k
+        double h
+        uint32_t a
+        uint32_t b
+        uint8_t op
+        uint8_t leaf
+        uint8_t arity
+
+    ctypedef struct mg_tape:
+        mg_entry *entries
+        uint32_t n_entries
+        uint32_t *outputs
+        uint32_t n_outputs
+        uint32_t n_inputs
+        uint32_t n_parameters
+
+    ctypedef enum mg_refusal:
+        MG_FREEZABLE
+        MG_HAS_CLOSURE
+        MG_HAS_NO_RULE
+        MG_UNUSED_INPUT
+
+    ctypedef struct mg_refused:
+        mg_refusal refusal
+        mg_node node
+        uint32_t index
+
+    mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
+                             const mg_node *inputs, uint32_t n_inputs, int need_inputs,
+                             mg_tape *tape, mg_node **parameters, mg_refused *refused)
+    int mg_tape_is_sound(const mg_tape *tape)
+    void mg_tape_free(mg_tape *tape)
+
+
+cdef extern from "mg_program.h":
+    ctypedef struct mg_program_stats:
+        uint32_t n_nodes
+        uint32_t n_steps
+        uint32_t n_sums
+        uint32_t n_blocks
+        uint32_t n_runs
+        uint32_t n_folded
+        uint32_t n_shared
+        uint32_t n_dropped
+        size_t n_bytes
+
+    ctypedef struct mg_program:
+        mg_tape tape
+        mg_entry *entries
+        mg_program_stats stats
+
+    mg_program *mg_program_new(mg_tape *tape)
+    void mg_program_free(mg_program *program)
+
+
+cdef extern from "mg_workspace.h":
+    ctypedef struct mg_binding:
+        mg_node *nodes
+
+    mg_status mg_binding_set(mg_binding *binding, const mg_program *program, mg_node *nodes)
+    void mg_binding_free(mg_binding *binding)
+
+    ctypedef struct mg_workspace:
+        mg_workspace *next
+        size_t lanes
+
+    mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes)
+    void mg_workspace_free(mg_workspace *workspace)
+    size_t mg_lanes_for(const mg_program *program, size_t n_rows)
+    void mg_workspace_load(mg_workspace *workspace, const mg_program *program,
+                           const mg_binding *binding, const mg_arena *arena, int with_gradients)
+    void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program)
+    void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *program,
+                                double *gradients)
+    int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
+                           const mg_binding *binding, mg_arena *arena)
+
+
+cdef extern from "mg_strip.h":
+    ctypedef struct mg_batch:
+        const char *rows
+        Py_ssize_t row_stride
+        Py_ssize_t column_stride
+        size_t n_rows
+        double *values
+        int backward
+        uint32_t output
+        const double *seeds
+        double seed
+        double *input_gradients
+        double *parameter_rows
+        int add_up
+
+    ctypedef struct mg_replay_failure:
+        size_t row
+        uint32_t entry
+        double a
+        double b
+        int in_sweep
+
+
+cdef extern from "mg_replay.h":
+    mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
+                        mg_replay_failure *failure) nogil

@@ -2,12 +2,14 @@
 
 Scores, probabilities and predictions are lists of Values (a single Value counts as a list of
 one), targets are numbers, lists or arrays of them. `reduction` is "mean" or "sum". The formulas
-use nothing but a Value's own operations, so every engine with them gives the same bits.
+use nothing but a Value's own operations, so every engine with them gives the same bits. For
+ordinary Values of the compiled engine it builds the same graph itself, a formula at a time; where
+it declines, with None, the formula here is what runs.
 """
 
 import builtins
 
-from . import engine
+from . import _core, engine
 
 __all__ = [
     "binary_cross_entropy",
@@ -46,8 +48,10 @@ def mse_loss(predictions, targets, reduction="mean"):
     2.5
     """
     predictions, targets = _paired(predictions, targets)
-    squares = [(p - t) ** 2 for p, t in zip(predictions, targets)]
-    return _reduced(squares, reduction)
+    total = _core.sum_of_squares(predictions, targets)
+    if total is None:
+        total = _total([(p - t) ** 2 for p, t in zip(predictions, targets)])
+    return _reduced(total, len(targets), reduction)
 
 
 def binary_cross_entropy(probabilities, targets, reduction="mean", eps=1e-12):
@@ -84,7 +88,7 @@ def binary_cross_entropy(probabilities, targets, reduction="mean", eps=1e-12):
         _check_unit_range(i, t)
         p = p.clip(eps, 1.0 - eps)
         terms.append(-(t * p.log() + (1.0 - t) * (1.0 - p).log()))
-    return _reduced(terms, reduction)
+    return _reduced(_total(terms), len(terms), reduction)
 
 
 def binary_cross_entropy_with_logits(logits, targets, reduction="mean"):
@@ -118,7 +122,7 @@ def binary_cross_entropy_with_logits(logits, targets, reduction="mean"):
     for i, (x, t) in enumerate(zip(logits, targets)):
         _check_unit_range(i, t)
         terms.append(x.softplus() - t * x)
-    return _reduced(terms, reduction)
+    return _reduced(_total(terms), len(terms), reduction)
 
 
 def hinge_loss(scores, targets, reduction="mean"):
@@ -147,11 +151,13 @@ def hinge_loss(scores, targets, reduction="mean"):
     1.75
     """
     scores, targets = _paired(scores, targets)
-    for i, t in enumerate(targets):
-        if t != 1 and t != -1:
-            raise ValueError(f"target {i} of hinge_loss must be -1 or +1, found {t!r}")
-    terms = [(1 + -t * s).relu() for s, t in zip(scores, targets)]
-    return _reduced(terms, reduction)
+    total = _core.sum_of_hinges(scores, targets)
+    if total is None:
+        for i, t in enumerate(targets):
+            if t != 1 and t != -1:
+                raise ValueError(f"target {i} of hinge_loss must be -1 or +1, found {t!r}")
+        total = _total([(1 + -t * s).relu() for s, t in zip(scores, targets)])
+    return _reduced(total, len(targets), reduction)
 
 
 def softmax(logits):
@@ -177,9 +183,13 @@ def softmax(logits):
     >>> [p.data for p in softmax([Value(1.0), Value(1.0)])]
     [0.5, 0.5]
     """
-    exponentials = [x.exp() for x in _shifted(logits)]
-    inverse = _total(exponentials) ** -1
-    return [e * inverse for e in exponentials]
+    logits = _listed(logits)
+    probabilities = _core.softmax(logits)
+    if probabilities is None:
+        exponentials = [x.exp() for x in _shifted(logits)]
+        inverse = _total(exponentials) ** -1
+        probabilities = [e * inverse for e in exponentials]
+    return probabilities
 
 
 def log_softmax(logits):
@@ -205,9 +215,13 @@ def log_softmax(logits):
     >>> round(log_softmax([Value(1000.0), Value(1000.0)])[0].data, 4)
     -0.6931
     """
-    shifted = _shifted(logits)
-    log_total = _total([x.exp() for x in shifted]).log()
-    return [x - log_total for x in shifted]
+    logits = _listed(logits)
+    logarithms = _core.log_softmax(logits)
+    if logarithms is None:
+        shifted = _shifted(logits)
+        log_total = _total([x.exp() for x in shifted]).log()
+        logarithms = [x - log_total for x in shifted]
+    return logarithms
 
 
 def nll_loss(log_probabilities, targets, reduction="mean"):
@@ -238,7 +252,7 @@ def nll_loss(log_probabilities, targets, reduction="mean"):
     0.25
     """
     rows, classes = _rows(log_probabilities, targets)
-    return _reduced([-row[k] for row, k in zip(rows, classes)], reduction)
+    return _reduced(_total([-row[k] for row, k in zip(rows, classes)]), len(rows), reduction)
 
 
 def cross_entropy(logits, targets, reduction="mean"):
@@ -268,11 +282,14 @@ def cross_entropy(logits, targets, reduction="mean"):
     0.6931
     """
     rows, classes = _rows(logits, targets)
-    terms = []
-    for row, k in zip(rows, classes):
-        shifted = _shifted(row)
-        terms.append(_total([x.exp() for x in shifted]).log() - shifted[k])
-    return _reduced(terms, reduction)
+    total = _core.sum_of_cross_entropies(rows, classes)
+    if total is None:
+        terms = []
+        for row, k in zip(rows, classes):
+            shifted = _shifted(row)
+            terms.append(_total([x.exp() for x in shifted]).log() - shifted[k])
+        total = _total(terms)
+    return _reduced(total, len(rows), reduction)
 
 
 def _is_value(candidate):
@@ -280,6 +297,8 @@ def _is_value(candidate):
 
 
 def _listed(values):
+    if type(values) is list:
+        return values
     return [values] if _is_value(values) else list(values)
 
 
@@ -326,7 +345,6 @@ def _check_unit_range(i, target):
 
 def _shifted(logits):
     """The logits less their maximum, which is a constant: the result does not depend on it."""
-    logits = _listed(logits)
     if not logits:
         raise ValueError("a softmax wants at least one value, found an empty list")
     largest = max(x.data for x in logits)
@@ -340,8 +358,7 @@ def _total(values):
     return builtins.sum(values)
 
 
-def _reduced(terms, reduction):
+def _reduced(total, n_terms, reduction):
     if reduction not in ("mean", "sum"):
         raise ValueError(f'reduction must be "mean" or "sum", found {reduction!r}')
-    total = _total(terms)
-    return total * (1.0 / len(terms)) if reduction == "mean" else total
+    return total * (1.0 / n_terms) if reduction == "mean" else total

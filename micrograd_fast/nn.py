@@ -11,7 +11,14 @@ weight, the engine is told whenever an attribute or a list of a module changes.
 
 import random
 
-from ._core import fused_layer, fused_neuron, register_nn, structure_changed
+from ._core import (
+    fused_layer,
+    fused_neuron,
+    fused_values,
+    instance_dict,
+    register_nn,
+    structure_changed,
+)
 from .engine import Value
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
@@ -71,6 +78,17 @@ class _ModuleList(list):
 class _Reporting:
     """A module whose attributes the engine watches."""
 
+    def __new__(cls, *args, **kwargs):
+        # Perhaps where in memory another module was
+        structure_changed()
+        return super().__new__(cls)
+
+    @property
+    def __dict__(self):
+        # To be written to, for all that one can know: copy and pickle do
+        structure_changed()
+        return instance_dict(self)
+
     def __setattr__(self, name, value):
         structure_changed()
         super().__setattr__(name, value)
@@ -83,7 +101,7 @@ class _Reporting:
 class Module:
     """The base of everything that has parameters.
 
-    A subclass overrides `parameters`; `zero_grad` follows from it.
+    A subclass overrides `parameters` and `__call__`; `zero_grad` and `predict` follow from them.
 
     Examples
     --------
@@ -118,6 +136,63 @@ class Module:
         list of Value
             Empty, unless a subclass says otherwise.
         """
+        return []
+
+    def predict(self, x):
+        """Give the outputs as plain numbers, to the bit those of a call, and keep no graph.
+
+        Where every layer is an ordinary one, no graph is made in the first place. Needs numpy.
+
+        Parameters
+        ----------
+        x : array_like of float
+            A row, one number for each input, or a 2-D array of rows.
+
+        Returns
+        -------
+        float or numpy.ndarray of float64
+            For a row a float, or an array of as many numbers as there are outputs. For n rows an
+            array of shape (n,), or (n, outputs) where there are several.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many numbers in a row as inputs, or `x` is neither a row nor rows.
+
+        Examples
+        --------
+        >>> model = Neuron(2, nonlin=False)
+        >>> model.w = [Value(1.0), Value(-1.0)]
+        >>> model.predict([2.0, 0.5])
+        1.5
+        >>> model.predict([[2.0, 0.5], [1.0, 1.0]]).tolist()
+        [1.5, 0.0]
+        """
+        import numpy
+
+        rows = numpy.asarray(x)
+        if rows.ndim not in (1, 2):
+            raise ValueError(f"predict wants a row or an array of rows, found {rows.ndim} axes")
+        outputs = self._predicted(rows if rows.ndim == 2 else rows[None], numpy)
+        if rows.ndim == 2:
+            return outputs
+        return outputs[0] if outputs.ndim == 2 else float(outputs[0])
+
+    def _predicted(self, rows, numpy):
+        """The outputs for a 2-D array: one number for each row, or a row of several."""
+        layers = self._ordinary_layers() if rows.dtype.kind in "biuf" else []
+        if layers:
+            fused = fused_values(layers, numpy.ascontiguousarray(rows, dtype=numpy.float64))
+            if fused is not None:
+                outputs, width = fused
+                shape = (len(rows), width) if width > 1 else (len(rows),)
+                return numpy.frombuffer(outputs, count=len(rows) * width).reshape(shape)
+        # A row's graph is gone before that of the next one is made.
+        outputs = [_plain(self(row)) for row in rows.tolist()]
+        return numpy.array(outputs, dtype=numpy.float64)
+
+    def _ordinary_layers(self):
+        """The layers that a call evaluates in order, if it does nothing else."""
         return []
 
 
@@ -182,11 +257,13 @@ class Neuron(_Reporting, Module):
         Parameters
         ----------
         x : iterable of Value or float
-            One number for each weight: a list, a numpy row, a generator, or a mix of kinds.
+            One number for each weight: a list, a numpy row, a generator, or a mix of kinds. Or a
+            2-D array of such rows.
 
         Returns
         -------
-        Value
+        Value, or list of Value
+            A list for a 2-D array: one for each row.
 
         Raises
         ------
@@ -196,7 +273,17 @@ class Neuron(_Reporting, Module):
         out = fused_neuron(self, x)
         if out is not None:
             return out
-        x = _sized(x)
+        return self._by_row(x) if _has_rows(x) else self._by_weight(_sized(x))
+
+    def _by_row(self, x):
+        # Not self(row): a subclass whose __call__ hands the rows on has seen them already.
+        outs = []
+        for row in _rows(x):
+            out = fused_neuron(self, row)
+            outs.append(self._by_weight(row) if out is None else out)
+        return outs
+
+    def _by_weight(self, x):
         if len(x) != len(self.w):
             raise ValueError(f"a neuron with {len(self.w)} weights was given {len(x)} inputs")
         act = sum((wi * xi for wi, xi in zip(self.w, x)), self.b)
@@ -265,12 +352,13 @@ class Layer(_Reporting, Module):
         Parameters
         ----------
         x : iterable of Value or float
-            One number for each weight of a neuron.
+            One number for each weight of a neuron. Or a 2-D array of such rows.
 
         Returns
         -------
         list of Value, or Value
-            One for each neuron; where there is a single neuron, its Value without a list.
+            One for each neuron; where there is a single neuron, its Value without a list. For a
+            2-D array the list of what each row gives.
 
         Raises
         ------
@@ -279,9 +367,20 @@ class Layer(_Reporting, Module):
         """
         out = fused_layer(self, x)
         if out is None:
+            if _has_rows(x):
+                return [self._by_neuron(row) for row in _rows(x)]
+            return self._by_neuron(x)
+        return out[0] if len(out) == 1 else out
+
+    def _by_neuron(self, x):
+        out = fused_layer(self, x)
+        if out is None:
             x = _sized(x)  # a generator lasts for one neuron only
             out = [neuron(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
+
+    def _ordinary_layers(self):
+        return [self] if type(self) is Layer and Layer.__call__ is _LAYER_CALL else []
 
     def parameters(self):
         """List the parameters of each neuron in turn.
@@ -345,18 +444,24 @@ class MLP(Module):
         Parameters
         ----------
         x : iterable of Value or float
-            One number for each input.
+            One number for each input. Or a 2-D array of such rows.
 
         Returns
         -------
         list of Value, or Value
-            What the last layer gives: a bare Value where it has one neuron.
+            What the last layer gives: a bare Value where it has one neuron. For a 2-D array the
+            list of what it gives for each row.
 
         Raises
         ------
         ValueError
             If there are not as many numbers as inputs.
         """
+        if _has_rows(x):
+            return [self._by_layer(row) for row in _rows(x)]
+        return self._by_layer(x)
+
+    def _by_layer(self, x):
         for i, layer in enumerate(self.layers):
             # A hidden layer of one neuron gives a bare Value, and the next one wants a list
             x = layer([x] if i > 0 and isinstance(x, Value) else x)
@@ -371,8 +476,34 @@ class MLP(Module):
         """
         return [p for layer in self.layers for p in layer.parameters()]
 
+    def _ordinary_layers(self):
+        layers = self.layers
+        if type(self).__call__ is not _MLP_CALL or Layer.__call__ is not _LAYER_CALL:
+            return []
+        return layers if all(type(layer) is Layer for layer in layers) else []
+
     def __repr__(self):
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+def _has_rows(x):
+    return type(x) is not list and getattr(x, "ndim", None) == 2
+
+
+def _rows(x):
+    """The rows of a 2-D array as lists, whoever made it."""
+    if hasattr(x, "tolist"):
+        return x.tolist()
+    import numpy
+
+    return numpy.asarray(x).tolist()
+
+
+def _plain(out):
+    """What a call gave, as numbers."""
+    if isinstance(out, (list, tuple)):
+        return [_plain(part) for part in out]
+    return out.data if isinstance(out, Value) else out
 
 
 def _sized(x):
@@ -387,5 +518,9 @@ def _check_size(name, size):
     if size < 1:
         raise ValueError(f"{name} must be at least 1, found {size}")
 
+
+# As they are now; a program may put others in their place.
+_LAYER_CALL = Layer.__call__
+_MLP_CALL = MLP.__call__
 
 register_nn(Neuron, _ModuleList)

@@ -10,6 +10,8 @@ __all__ = ["MLP", "Layer", "Module", "Neuron"]
 class Module:
     def zero_grad(self) -> None: ...
     def parameters(self) -> list[Value]: ...
+    # A float or an array, by the number of axes of x and of outputs: the caller knows which.
+    def predict(self, x: Any) -> Any: ...
 
 class Neuron(Module):
     w: list[Value]
@@ -17,6 +19,7 @@ class Neuron(Module):
     nonlin: bool
     activation: str | None
     def __init__(self, nin: int, nonlin: bool = True, activation: str | None = "relu") -> None: ...
+    # For one row. What has two axes, an array of rows, gives a list.
     def __call__(self, x: Iterable[Value | _Number]) -> Value: ...
 
 class Layer(Module):

@@ -2,7 +2,9 @@
 
 A test that takes `engine` runs twice, over the pure-Python reference and over the compiled
 engine, because both make the same promise. A test that takes `compiled` runs over the compiled
-engine alone; a comment there says which part of the promise the reference is free of.
+engine alone; a comment there says which part of the promise the reference is free of. A test that
+takes `layer_engine` runs three times, because the compiled engine has two ways to evaluate a
+layer: node by node and fused. `layer_engines` is all three at once, to be compared.
 
 The oracles are imported here so that a missing one stops the whole suite with its name: a suite
 that quietly tests less is worth less than none.
@@ -11,6 +13,7 @@ that quietly tests less is worth less than none.
 import gc
 import importlib
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +26,7 @@ import torch
 # Import mode "importlib" leaves the helper modules beside this file off the path.
 sys.path.append(str(Path(__file__).parent))
 
+import random_layers
 import support
 
 torch.set_num_threads(1)
@@ -61,6 +65,31 @@ def compiled():
 def reference():
     """The pure-Python engine."""
     return load_engine("reference")
+
+
+def load_layer_engines():
+    """Each way to evaluate a layer: an engine, and what makes a context in which it does."""
+    core = importlib.import_module("micrograd_fast._core")
+    compiled = load_engine("eager")
+    return {
+        "reference": (load_engine("reference"), nullcontext),
+        "unfused": (compiled, lambda: random_layers.fusing(core, False)),
+        "fused": (compiled, lambda: random_layers.fusing(core, True)),
+    }
+
+
+@pytest.fixture(params=["reference", "unfused", "fused"])
+def layer_engine(request):
+    """Each way to evaluate a layer in turn."""
+    engine, context = load_layer_engines()[request.param]
+    with context():
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def layer_engines():
+    """All ways to evaluate a layer."""
+    return load_layer_engines()
 
 
 @pytest.hookimpl(wrapper=True)

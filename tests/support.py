@@ -3,6 +3,7 @@
 import gc
 import math
 import os
+import random
 import subprocess
 import sys
 import textwrap
@@ -107,6 +108,68 @@ def picture(root):
         )
         for node in order
     ]
+
+
+def view(roots, held=()):
+    """The graphs under `roots` as one, as plain data like `picture`, with what nodes carry.
+
+    `held` are nodes to be known again: an entry closes with the position there.
+    """
+    places = {id(value): i for i, value in enumerate(held)}
+    position, nodes = {}, []
+    for root in roots:
+        stack = [] if id(root) in position else [(root, iter(root._children))]
+        met = {id(root)}
+        while stack:
+            node, operands = stack[-1]
+            for operand in operands:
+                if id(operand) not in met and id(operand) not in position:
+                    met.add(id(operand))
+                    stack.append((operand, iter(operand._children)))
+                    break
+            else:
+                position[id(node)] = len(nodes)
+                nodes.append(node)
+                stack.pop()
+    return [
+        (
+            node._op,
+            tuple(position[id(operand)] for operand in node._children),
+            bits(node.data),
+            bits(node.grad),
+            node.label,
+            getattr(node, "tag", None),
+            places.get(id(node)),
+        )
+        for node in nodes
+    ]
+
+
+def gradients(values):
+    """Their gradients, to the bit."""
+    return [bits(v.grad) for v in values]
+
+
+def as_list(outputs):
+    """What a layer gives, which is a bare Value for a single neuron, as a list."""
+    return outputs if isinstance(outputs, list) else [outputs]
+
+
+def same_everywhere(layer_engines, scenario, *arguments, only=()):
+    """What a scenario gives with every engine (or only some), which must be the same.
+
+    `layer_engines` is the fixture of that name.
+    """
+    results = {}
+    for name in only or layer_engines:
+        engine, context = layer_engines[name]
+        random.seed(4)
+        with context():
+            results[name] = scenario(engine, *arguments)
+    first = next(iter(results))
+    for name, result in results.items():
+        assert result == results[first], f"{name} differs from {first}"
+    return results[first]
 
 
 def live_nodes_after_collection(arena_stats):

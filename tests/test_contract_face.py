@@ -124,6 +124,20 @@ def test_11_local_grads_match_the_children(engine):
     assert (a.grad, b.grad, out.grad) == (0.0, 0.0, 0.0)
 
 
+def test_11_local_grads_of_a_replaced_backward_are_unknown(engine):
+    a, b = engine.Value(2.0), engine.Value(3.0)
+    product, original = a * b, a.tanh()
+    product._backward = lambda: None
+    assert product._children == (a, b)
+    assert product._local_grads == ()
+    slopes = original._local_grads
+    original._backward = original._backward
+    assert original._local_grads == slopes != ()
+    given = engine.Value(5.0, (a, b), (1.0, 2.0))
+    given._backward = lambda: None
+    assert given._local_grads == (1.0, 2.0)
+
+
 def test_11_reading_local_grads_changes_nothing(engine):
     a, b = engine.Value(2.0), engine.Value(3.0)
     out = (a * b).tanh()

@@ -472,3 +472,29 @@ def test_resident_bytes_sees_memory():
     block = bytearray(64 * 2**20)
     assert resident_bytes() - before > 32 * 2**20
     del block
+
+
+def test_20_a_cycle_through_the_class_of_an_operand_is_collected():
+    """In a process of its own: no handle must have carried attributes before."""
+    printed = run_python(
+        """
+        import gc
+        from micrograd_fast import Value
+        from micrograd_fast._core import arena_stats
+
+        def build():
+            kept = []
+
+            class Mine(Value):
+                def keep(self):
+                    return kept
+
+            kept.append(Mine(1.0) * 2.0 + 1.0)
+
+        build()
+        assert arena_stats()["live_nodes"] == 5
+        gc.collect()
+        print(arena_stats()["live_nodes"])
+        """
+    )
+    assert printed == "0\n"

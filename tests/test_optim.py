@@ -8,6 +8,7 @@ import torch
 
 import micrograd_fast
 from micrograd_fast import MLP, Value, optim
+from micrograd_fast.graph import topological_sort
 
 SEED = 20
 
@@ -244,3 +245,75 @@ def test_clipping_by_value():
 
 def test_the_package_does_not_load_the_optimizers_unasked():
     assert not hasattr(micrograd_fast, "SGD")
+
+
+def replaced_bias(model):
+    model.layers[0].neurons[1].b = Value(0.5)
+
+
+def shared_weight(model):
+    first, second = (layer.neurons[0] for layer in model.layers)
+    second.w[0] = first.w[0]
+
+
+def appended_neuron(model):
+    model.layers[1].neurons.append(model.layers[1].neurons.pop(0))
+
+
+def hooked_weight(model):
+    model.layers[1].neurons[0].w[1]._backward = lambda: None
+
+
+@pytest.mark.parametrize("change", [replaced_bias, shared_weight, appended_neuron, hooked_weight])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_steps_find_the_parameters_wherever_a_layer_has_put_them(change, momentum):
+    """An optimizer made before the first call, over a list in disorder, while layers change."""
+    results = []
+    for with_optimizer in (True, False):
+        random.seed(SEED)
+        model = MLP(3, [2, 2])
+        params = [*model.parameters(), Value(0.25), Value(-0.5)]
+        random.shuffle(params)
+        optimizer = optim.SGD(params, lr=0.1, momentum=momentum)
+        velocity = [None] * len(params)
+        trace = []
+        for step in range(6):
+            if step == 3:
+                change(model)
+            out = model([math.sin(step), 1.0, -0.5])
+            loss = (out[0] - 1.0) ** 2 + (out[1] + 1.0) ** 2 + sum(p * p for p in params) * 0.1
+            if with_optimizer:
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            else:
+                for p in params:
+                    p.grad = 0.0
+                loss.backward()
+                for i, p in enumerate(params):
+                    g = p.grad
+                    if momentum:
+                        v = velocity[i]
+                        g = velocity[i] = g if v is None else momentum * v + 1.0 * g
+                    p.data -= 0.1 * g
+            trace.append([loss.data, *(p.data for p in params), *(p.grad for p in params)])
+        results.append(trace)
+    assert results[0] == results[1]
+    assert results[0][2] != results[0][5]
+
+
+def test_graphs_from_before_a_step_keep_their_weights_in_every_layer():
+    random.seed(SEED)
+    model = MLP(2, [3, 2, 1])
+    twin = MLP(2, [3, 2, 1])
+    for p, q in zip(model.parameters(), twin.parameters(), strict=True):
+        q.data = p.data
+    optimizer = optim.SGD(model.parameters(), lr=0.5)
+    old, wanted = model([3.0, -2.0]), twin([3.0, -2.0])
+    for p in model.parameters():
+        p.grad = 1.0
+    optimizer.step()
+    found = topological_sort(old)
+    products = [node.data for node in found if node._op == "*"]
+    assert products == [node.data for node in topological_sort(wanted) if node._op == "*"]
+    assert len(products) == 2 * 3 + 3 * 2 + 2

@@ -43,7 +43,9 @@ def test_the_names_of_micrograd_are_where_it_has_them():
         assert public <= set(dir(ours)), public - set(dir(ours))
 
 
-@pytest.mark.parametrize("module", ["", ".engine", ".nn", ".graph", ".reference"])
+@pytest.mark.parametrize(
+    "module", ["", ".engine", ".nn", ".losses", ".optim", ".data", ".graph", ".reference"]
+)
 def test_star_imports_give_what_all_lists(module):
     names = {}
     exec(f"from micrograd_fast{module} import *", names)
@@ -78,11 +80,13 @@ def test_the_version_is_the_installed_one():
 # Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees -
 
 C_LAYERS = ["ops", "kernels", "arena", "layer", "optim", "order", "backward"]
+C_LAYERS += ["pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
+C_LAYERS += ["workspace", "strip", "blocks", "replay"]
 PYTHON_LAYERS = [
     {"_core"},
     {"engine"},
     {"nn"},
-    {"losses", "optim"},
+    {"losses", "optim", "data", "program"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"__init__"},
     {"demo"},

@@ -18,6 +18,7 @@ void test_operations(void);
 void test_arena(void);
 void test_backward(void);
 void test_layers(void);
+void test_optim(void);
 
 /* An arena for one test: no handles, layers attached. */
 #include "mg_backward.h"

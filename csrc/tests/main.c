@@ -14,7 +14,6 @@ mg_arena *test_arena_new(void) {
 
 void test_arena_end(mg_arena *arena) {
     CHECK(arena->n_live == 0);
-    mg_layer_detach(arena);
     mg_arena_destroy(arena);
     free(arena);
 }
@@ -36,6 +35,7 @@ int main(void) {
         {"arena", test_arena},
         {"backward", test_backward},
         {"layers", test_layers},
+        {"optim", test_optim},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {

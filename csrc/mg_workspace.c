@@ -1,0 +1,153 @@
+/* Workspaces and bindings: how parameters come from the arena and gradients return. */
+#include "mg_workspace.h"
+
+#include "mg_kernels.h"
+
+#include <string.h>
+
+/* Columns that a large program fills should stay in the second-level cache. */
+#define CACHE_BYTES (512 * 1024)
+#define MOST_LANES 64
+
+static size_t most_adjoints(const mg_program *program) {
+    size_t most = 0;
+    for (uint32_t o = 0; o < program->tape.n_outputs; o++)
+        if (program->sweeps[o].n_slots > most) most = program->sweeps[o].n_slots;
+    return most;
+}
+
+size_t mg_lanes_for(const mg_program *program, size_t n_rows) {
+    if (n_rows <= 1) return 1;
+    const size_t lane_bytes = (program->n_slots + most_adjoints(program)) * sizeof(double);
+    size_t most = CACHE_BYTES / (lane_bytes + 1) / 8 * 8;
+    if (program->n_weights > program->n_slots) most = MOST_LANES;
+    if (most > MOST_LANES) most = MOST_LANES;
+    if (most < 8) most = 8;
+    const size_t n_strips = (n_rows + most - 1) / most;
+    return ((n_rows + n_strips - 1) / n_strips + 7) / 8 * 8;
+}
+
+/* Numbers of scratch that a block takes at most. */
+static size_t block_scratch(size_t largest_block, size_t lanes) {
+    /* Inputs, their transpose (padded to 8, with a column of ones), gradients of the sums and of
+     * the inputs, and a record for each row. */
+    const size_t rows = (largest_block * sizeof(mg_row) + sizeof(double) - 1) / sizeof(double);
+    return lanes * (4 * largest_block + 16) + 2 * largest_block + rows + 16;
+}
+
+mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
+    const size_t n_values = program->n_slots * lanes;
+    const size_t n_adjoints = most_adjoints(program) * lanes;
+    const size_t n_weights = program->n_weights, n_parameters = program->tape.n_parameters;
+    const size_t n_scratch = block_scratch(program->largest_block, lanes);
+    const size_t n_numbers = n_values + n_adjoints + 3 * n_weights + 2 * n_parameters +
+                             program->n_lane_parameters + n_scratch + 8;
+    mg_workspace *workspace = mg_calloc(1, sizeof *workspace + n_numbers * sizeof(double));
+    if (!workspace) return NULL;
+    double *room = (double *)(workspace + 1);
+    /* Lanes begin where a vector register's worth of memory does. */
+    room += (64 - (uintptr_t)room % 64) % 64 / sizeof(double);
+    workspace->lanes = lanes;
+    workspace->n_bytes = n_numbers * sizeof(double);
+    workspace->values = room;
+    workspace->adjoints = workspace->values + n_values;
+    workspace->scratch = workspace->adjoints + n_adjoints;
+    workspace->weights = workspace->scratch + n_scratch;
+    workspace->gradients = workspace->weights + n_weights;
+    workspace->gradients_before = workspace->gradients + n_weights;
+    workspace->sums = workspace->gradients_before + n_weights;
+    workspace->sums_before = workspace->sums + n_parameters;
+    workspace->parameters = workspace->sums_before + n_parameters;
+    for (size_t i = 0; i < n_weights; i++) workspace->weights[i] = program->weight_constants[i];
+    return workspace;
+}
+
+void mg_workspace_free(mg_workspace *workspace) { mg_free(workspace); }
+
+static int continues(const struct mg_stretch *stretch, mg_node node, uint32_t place, int adds_up) {
+    return stretch->node + stretch->n == node && stretch->place + stretch->n == place &&
+           stretch->adds_up == adds_up;
+}
+
+mg_status mg_binding_set(mg_binding *binding, const mg_program *program, mg_node *nodes) {
+    struct mg_stretch *stretches = mg_realloc(NULL, (program->n_weights + 1) * sizeof *stretches);
+    if (!stretches) return MG_NO_MEMORY;
+    uint32_t n = 0;
+    for (uint32_t place = 0; place < program->n_weights; place++) {
+        const uint32_t parameter = program->weight_parameters[place];
+        if (parameter == UINT32_MAX) continue;
+        const mg_node node = nodes[parameter];
+        const int adds_up = program->parameter_weight[parameter] == place;
+        if (n > 0 && continues(&stretches[n - 1], node, place, adds_up))
+            stretches[n - 1].n++;
+        else
+            stretches[n++] = (struct mg_stretch){node, place, 1, adds_up};
+    }
+    mg_binding_free(binding);
+    struct mg_stretch *fitting = mg_realloc(stretches, (n + 1) * sizeof *stretches);
+    *binding = (mg_binding){nodes, fitting ? fitting : stretches, n};
+    return MG_OK;
+}
+
+void mg_binding_free(mg_binding *binding) {
+    mg_free(binding->nodes);
+    mg_free(binding->stretches);
+    *binding = (mg_binding){0};
+}
+
+void mg_workspace_load(mg_workspace *workspace, const mg_program *program,
+                       const mg_binding *binding, const mg_arena *arena, int with_gradients) {
+    for (uint32_t i = 0; i < binding->n_stretches; i++) {
+        const struct mg_stretch s = binding->stretches[i];
+        memcpy(workspace->weights + s.place, arena->data + s.node, s.n * sizeof(double));
+        if (!with_gradients || !s.adds_up) continue;
+        memcpy(workspace->gradients + s.place, arena->grad + s.node, s.n * sizeof(double));
+        memcpy(workspace->gradients_before + s.place, arena->grad + s.node, s.n * sizeof(double));
+    }
+    for (uint32_t i = 0; i < program->n_lane_parameters; i++)
+        workspace->parameters[i] = arena->data[binding->nodes[program->lane_parameters[i]]];
+    for (uint32_t i = 0; with_gradients && i < program->tape.n_parameters; i++)
+        if (program->parameter_weight[i] == UINT32_MAX)
+            workspace->sums[i] = workspace->sums_before[i] = arena->grad[binding->nodes[i]];
+}
+
+void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program) {
+    memset(workspace->gradients, 0, program->n_weights * sizeof(double));
+    memset(workspace->sums, 0, program->tape.n_parameters * sizeof(double));
+}
+
+void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *program,
+                            double *gradients) {
+    for (uint32_t i = 0; i < program->tape.n_parameters; i++) {
+        const uint32_t place = program->parameter_weight[i];
+        gradients[i] = place == UINT32_MAX ? workspace->sums[i] : workspace->gradients[place];
+    }
+}
+
+static int unchanged(const double *before, const double *now, size_t n) {
+    return memcmp(before, now, n * sizeof *now) == 0;
+}
+
+int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
+                       const mg_binding *binding, mg_arena *arena) {
+    const uint32_t n_parameters = program->tape.n_parameters;
+    for (uint32_t i = 0; i < binding->n_stretches; i++) {
+        const struct mg_stretch s = binding->stretches[i];
+        if (s.adds_up &&
+            !unchanged(workspace->gradients_before + s.place, arena->grad + s.node, s.n))
+            return 0;
+    }
+    for (uint32_t i = 0; i < n_parameters; i++)
+        if (program->parameter_weight[i] == UINT32_MAX &&
+            !unchanged(&workspace->sums_before[i], &arena->grad[binding->nodes[i]], 1))
+            return 0;
+    for (uint32_t i = 0; i < binding->n_stretches; i++) {
+        const struct mg_stretch s = binding->stretches[i];
+        if (s.adds_up)
+            memcpy(arena->grad + s.node, workspace->gradients + s.place, s.n * sizeof(double));
+    }
+    for (uint32_t i = 0; i < n_parameters; i++)
+        if (program->parameter_weight[i] == UINT32_MAX)
+            arena->grad[binding->nodes[i]] = workspace->sums[i];
+    return 1;
+}

@@ -1,0 +1,814 @@
+# Frozen programs: a graph recorded once and replayed over rows of numbers.
+#
+# A call reads the parameters, runs on a workspace of its own, and writes gradients back. Only
+# the first and the last need the interpreter lock; long replays give it up in between.
+
+cdef extern from "Python.h":
+    ctypedef struct Py_buffer:
+        void *buf
+        Py_ssize_t len
+        Py_ssize_t itemsize
+        int ndim
+        char *format
+        Py_ssize_t *shape
+        Py_ssize_t *strides
+
+    bint PyObject_CheckBuffer(PyObject *)
+    int PyObject_GetBuffer(PyObject *, Py_buffer *, int) except -1
+    void PyBuffer_Release(Py_buffer *)
+    int PyBUF_STRIDED_RO
+    int PyBUF_FORMAT
+    int PyBUF_WRITABLE
+
+cdef enum:
+    N_SHORT_ROW = 32  # inputs of a row that needs no memory of its own
+    LONG_REPLAY = 2000  # steps times rows from which on giving up the lock is worth it
+
+# Where the data of Values are read while a function is being traced, or None.
+cdef object watched_reads = None
+
+
+def watch_reads(reads):
+    """Append every place that reads the data of a Value to a list from now on, or stop (None)."""
+    global watched_reads
+    watched_reads = reads
+
+
+cdef int note_read() except -1:
+    frame = sys._getframe(0)
+    watched_reads.append((frame.f_code.co_filename, frame.f_lineno))
+    return 0
+
+
+cdef struct Rows:
+    const char *numbers
+    Py_ssize_t row_stride
+    Py_ssize_t column_stride
+    Py_ssize_t n_rows
+    bint single  # one row, given as such
+    bint is_view
+    Py_buffer view
+    double short_row[32]
+
+
+cdef object describe_shape(object shape):
+    return f"shape {tuple(shape)}"
+
+
+cdef object as_array(object rows):
+    """Anything else as a float64 array."""
+    import numpy
+
+    if not hasattr(rows, "__array__"):
+        for index, row in enumerate(rows if isinstance(rows, (list, tuple)) else ()):
+            if is_value(<PyObject *>row):
+                raise TypeError(f"rows must be numbers, found a Value at index {index}")
+    try:
+        array = numpy.asarray(rows)
+    except ValueError as error:
+        raise ValueError(f"rows must be one row or rows of one length: {error}") from None
+    if array.dtype.kind not in "fiub" and array.size > 0:
+        raise TypeError(f"rows must be numbers, found an array of {array.dtype}")
+    if array.ndim == 0:
+        raise ValueError("rows must be one row or many, found a single number")
+    return numpy.ascontiguousarray(array, dtype=numpy.float64)
+
+
+cdef bint read_short_row(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
+    """A list or tuple of as many numbers as there are inputs."""
+    cdef PyObject *item
+    cdef Py_ssize_t i
+    if type(given) is not list and type(given) is not tuple:
+        return False
+    if len(given) != n_inputs or n_inputs > N_SHORT_ROW:
+        return False
+    for i in range(n_inputs):
+        entry = given[i]
+        item = <PyObject *>entry
+        if PyFloat_CheckExact(item):
+            rows.short_row[i] = PyFloat_AS_DOUBLE(item)
+        elif PyLong_CheckExact(item):
+            rows.short_row[i] = PyLong_AsDouble(item)
+        else:
+            return False
+    rows.numbers = <const char *>rows.short_row
+    rows.row_stride = 0
+    rows.column_stride = sizeof(double)
+    rows.n_rows = 1
+    rows.single = True
+    rows.is_view = False
+    return True
+
+
+cdef int take_view(object array, Rows *rows) except -1:
+    PyObject_GetBuffer(<PyObject *>array, &rows.view, PyBUF_STRIDED_RO | PyBUF_FORMAT)
+    rows.is_view = True
+    return 0
+
+
+cdef int drop_rows(Rows *rows) except -1:
+    if rows.is_view:
+        PyBuffer_Release(&rows.view)
+        rows.is_view = False
+    return 0
+
+
+cdef bint is_matrix_of_doubles(Py_buffer *view) noexcept:
+    return (
+        view.itemsize == sizeof(double)
+        and view.format != NULL
+        and view.format[0] == c"d"
+        and view.format[1] == 0
+        and 1 <= view.ndim <= 2
+    )
+
+
+cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
+    """Where the numbers of one row or of many are; ``drop_rows`` must follow."""
+    cdef Py_buffer *view = &rows.view
+    rows.is_view = False
+    if read_short_row(given, n_inputs, rows):
+        return 0
+    if PyObject_CheckBuffer(<PyObject *>given) and not isinstance(given, (bytes, bytearray)):
+        take_view(given, rows)
+        if not is_matrix_of_doubles(view):
+            drop_rows(rows)
+    if not rows.is_view:
+        take_view(as_array(given), rows)
+    try:
+        if view.ndim == 1 and (view.shape[0] == n_inputs):
+            rows.single = True
+            rows.n_rows = 1
+            rows.row_stride = 0
+            rows.column_stride = view.strides[0]
+        elif view.ndim == 2 and view.shape[1] == n_inputs:
+            rows.single = False
+            rows.n_rows = view.shape[0]
+            rows.row_stride = view.strides[0]
+            rows.column_stride = view.strides[1]
+        else:
+            shape = describe_shape([view.shape[i] for i in range(view.ndim)])
+            raise ValueError(
+                f"a program of {n_inputs} inputs wants rows of shape ({n_inputs},) or"
+                f" (batch, {n_inputs}), found {shape}"
+            )
+        rows.numbers = <const char *>view.buf
+    except BaseException:
+        drop_rows(rows)
+        raise
+    return 0
+
+
+cdef object new_array(tuple shape, bint zeros, double **numbers):
+    """A float64 array and where its numbers are. It outlives the call that fills it."""
+    import numpy
+
+    cdef Py_buffer view
+    array = numpy.zeros(shape) if zeros else numpy.empty(shape)
+    PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_WRITABLE)
+    numbers[0] = <double *>view.buf
+    PyBuffer_Release(&view)
+    return array
+
+
+cdef object row_weights(object given, Py_ssize_t n_rows, double **weights):
+    """The weights of the rows as an array, which must outlive their use."""
+    cdef Py_buffer view
+    array = as_array(given)
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"reduction wants a weight for each of {n_rows} rows,"
+            f" found {describe_shape(array.shape)}"
+        )
+    PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_STRIDED_RO)
+    weights[0] = <double *>view.buf
+    PyBuffer_Release(&view)
+    return array
+
+
+cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,
+                      mg_replay_failure *failure) except -1:
+    cdef mg_op op
+    cdef double k = failure.b
+    if st == MG_NO_MEMORY:
+        raise MemoryError("no memory for a workspace")
+    op = <mg_op>program.entries[failure.entry].op
+    if failure.in_sweep and (op == MG_POW_CONST or op == MG_POW):
+        k -= 1.0
+    try:
+        raise_status(st, op, failure.a, k)
+    except ArithmeticError as error:
+        if rows.single:
+            raise
+        raise type(error)(f"row {failure.row}: {error}") from None
+    except ValueError as error:
+        if rows.single:
+            raise
+        raise ValueError(f"row {failure.row}: {error}") from None
+    return 0
+
+
+cdef object refusal(mg_refused *refused):
+    node = adopt(handle_of(refused.node))
+    if refused.refusal == MG_HAS_CLOSURE:
+        return ValueError(f"{node!r} has a Python _backward, which a program cannot replay")
+    if refused.refusal == MG_HAS_NO_RULE:
+        return ValueError(
+            f"{node!r} was made from operands without an operation that could be replayed"
+        )
+    return ValueError(f"inputs[{refused.index}], {node!r}, is not below the output")
+
+
+cdef tuple TAPE_COLUMNS = ("op", "kind", "a", "b", "k", "h")
+
+
+cdef class Program:
+    """A graph frozen into a program; see `micrograd_fast.compile`."""
+
+    cdef mg_program *program
+    cdef mg_binding binding
+    cdef uint64_t bound_at
+    cdef mg_workspace *spare
+    cdef readonly tuple parameters
+    cdef readonly bint is_sequence
+    cdef readonly list frozen_reads
+    cdef size_t n_calls
+
+    def __init__(self):
+        raise TypeError("programs are made by micrograd_fast.compile")
+
+    def __dealloc__(self):
+        cdef mg_workspace *workspace
+        while self.spare != NULL:
+            workspace = self.spare
+            self.spare = workspace.next
+            mg_workspace_free(workspace)
+        mg_binding_free(&self.binding)
+        if self.program != NULL:
+            mg_program_free(self.program)
+
+    def __repr__(self):
+        cdef mg_tape *tape = &self.program.tape
+        outputs = f", {tape.n_outputs} outputs" if self.is_sequence else ""
+        return (
+            f"<Program of {tape.n_inputs} inputs, {tape.n_parameters} parameters{outputs}:"
+            f" {self.program.stats.n_nodes} nodes>"
+        )
+
+    @property
+    def n_inputs(self):
+        """The length of a row."""
+        return self.program.tape.n_inputs
+
+    @property
+    def n_outputs(self):
+        """The number of outputs."""
+        return self.program.tape.n_outputs
+
+    cdef int bind(self) except -1:
+        """Find the parameters, if one has moved since."""
+        cdef size_t i, n = len(self.parameters)
+        cdef mg_node *nodes
+        if self.bound_at == n_moves and self.binding.nodes != NULL:
+            return 0
+        nodes = <mg_node *>mg_realloc(NULL, (n + 1) * sizeof(mg_node))
+        if nodes == NULL:
+            raise MemoryError(f"no memory for the places of {n} parameters")
+        for i in range(n):
+            nodes[i] = node_of(<PyObject *>self.parameters[i])
+        if mg_binding_set(&self.binding, self.program, nodes) != MG_OK:
+            mg_free(nodes)
+            raise MemoryError(f"no memory for the places of {n} parameters")
+        self.bound_at = n_moves
+        return 0
+
+    cdef mg_workspace *take_workspace(self, size_t n_rows) except NULL:
+        """One that nobody uses; give it back."""
+        cdef size_t lanes = mg_lanes_for(self.program, n_rows)
+        cdef mg_workspace **link = &self.spare
+        cdef mg_workspace *workspace
+        while link[0] != NULL:
+            workspace = link[0]
+            if workspace.lanes == lanes:
+                link[0] = workspace.next
+                return workspace
+            link = &workspace.next
+        workspace = mg_workspace_new(self.program, lanes)
+        if workspace == NULL:
+            raise MemoryError(f"no memory for a workspace of {lanes} lanes")
+        return workspace
+
+    cdef void give_workspace(self, mg_workspace *workspace) noexcept:
+        workspace.next = self.spare
+        self.spare = workspace
+
+    cdef int replay(self, Rows *rows, mg_batch *batch, double *gradients) except -1:
+        """Run, and add gradients up where the batch says so: onto the parameters' own, all or
+        nothing, or from 0 into an array."""
+        cdef mg_replay_failure failure
+        cdef mg_status st = MG_OK
+        cdef mg_workspace *workspace
+        cdef bint stored = True
+        batch.rows = rows.numbers
+        batch.row_stride = rows.row_stride
+        batch.column_stride = rows.column_stride
+        batch.n_rows = rows.n_rows
+        if rows.n_rows == 0:
+            return 0
+        self.bind()
+        workspace = self.take_workspace(rows.n_rows)
+        while True:
+            mg_workspace_load(workspace, self.program, &self.binding, &arena,
+                              batch.add_up and gradients == NULL)
+            if gradients != NULL:
+                mg_workspace_zero_gradients(workspace, self.program)
+            if rows.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
+                st = mg_replay(self.program, workspace, batch, &failure)
+            else:
+                with nogil:
+                    st = mg_replay(self.program, workspace, batch, &failure)
+                if st == MG_OK and batch.add_up:
+                    # Another thread can have moved or trained the parameters meanwhile.
+                    self.bind()
+            if st != MG_OK or not batch.add_up:
+                break
+            if gradients != NULL:
+                mg_workspace_gradients(workspace, self.program, gradients)
+                break
+            if mg_workspace_store(workspace, self.program, &self.binding, &arena):
+                break
+        self.give_workspace(workspace)
+        if st != MG_OK:
+            raise_replay(st, self.program, rows, &failure)
+        return 0
+
+    cdef int want_one_output(self, str method) except -1:
+        if self.is_sequence:
+            raise ValueError(
+                f"{method} wants a program of one output, found a sequence of"
+                f" {self.program.tape.n_outputs}; jacobian takes any number"
+            )
+        return 0
+
+    def __call__(self, rows=()):
+        """Compute the outputs.
+
+        Parameters
+        ----------
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+
+        Returns
+        -------
+        float or numpy.ndarray of float64
+            A number for one row, shape (batch,) for many; with a last axis of length n_outputs
+            where the program was made of a sequence.
+
+        Raises
+        ------
+        ValueError
+            For rows of another shape.
+        TypeError
+            For rows that are not real numbers.
+        ArithmeticError, ValueError
+            Where the graph would raise, with the number of the first such row.
+        """
+        cdef Rows where
+        cdef mg_batch batch
+        cdef double value
+        cdef double *values = &value
+        result = None
+        memset(&batch, 0, sizeof(mg_batch))
+        read_rows(rows, self.program.tape.n_inputs, &where)
+        try:
+            if self.is_sequence and where.single:
+                result = new_array((self.n_outputs,), False, &values)
+            elif self.is_sequence:
+                result = new_array((where.n_rows, self.n_outputs), False, &values)
+            elif not where.single:
+                result = new_array((where.n_rows,), False, &values)
+            batch.values = values
+            self.replay(&where, &batch, NULL)
+        finally:
+            drop_rows(&where)
+        return value if result is None else result
+
+    def value_and_grad(self, rows=()):
+        """Compute the output and its derivatives by the inputs.
+
+        Nothing in the graph is touched.
+
+        Parameters
+        ----------
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+
+        Returns
+        -------
+        values : float, or numpy.ndarray of shape (batch,)
+        grads : numpy.ndarray of shape (n_inputs,) or (batch, n_inputs)
+
+        Raises
+        ------
+        ValueError
+            For rows of another shape, or a program of a sequence of outputs.
+        TypeError
+            For rows that are not real numbers.
+        ArithmeticError, ValueError
+            Where the graph would raise, with the number of the first such row.
+        """
+        cdef Rows where
+        cdef mg_batch batch
+        cdef double value
+        cdef double *values = &value
+        cdef double *grads = NULL
+        result = None
+        self.want_one_output("value_and_grad")
+        memset(&batch, 0, sizeof(mg_batch))
+        read_rows(rows, self.program.tape.n_inputs, &where)
+        try:
+            if where.single:
+                gradients = new_array((self.n_inputs,), False, &grads)
+            else:
+                result = new_array((where.n_rows,), False, &values)
+                gradients = new_array((where.n_rows, self.n_inputs), False, &grads)
+            batch.values = values
+            batch.backward = True
+            batch.seed = 1.0
+            batch.input_gradients = grads
+            self.replay(&where, &batch, NULL)
+        finally:
+            drop_rows(&where)
+        return (value if result is None else result), gradients
+
+    def jacobian(self, rows=()):
+        """Compute the derivatives of every output by every input.
+
+        Parameters
+        ----------
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (batch, n_outputs, n_inputs), without the first axis for one row and without
+            the second where the program was not made of a sequence.
+
+        Raises
+        ------
+        ValueError
+            For rows of another shape.
+        TypeError
+            For rows that are not real numbers.
+        ArithmeticError, ValueError
+            Where the graph would raise, with the number of the first such row.
+        """
+        cdef Rows where
+        cdef mg_batch batch
+        cdef double *grads = NULL
+        import numpy
+
+        memset(&batch, 0, sizeof(mg_batch))
+        read_rows(rows, self.program.tape.n_inputs, &where)
+        try:
+            outputs = []
+            batch.backward = True
+            batch.seed = 1.0
+            for output in range(self.n_outputs):
+                outputs.append(new_array((where.n_rows, self.n_inputs), False, &grads))
+                batch.input_gradients = grads
+                batch.output = output
+                self.replay(&where, &batch, NULL)
+            result = numpy.stack(outputs, axis=1)
+            if where.single:
+                result = result[0]
+        finally:
+            drop_rows(&where)
+        return result if self.is_sequence else result[..., 0, :]
+
+    def backward(self, rows=(), reduction="mean"):
+        """Add the gradients of all rows to the ``grad`` of the parameters.
+
+        What comes out is what the graph would give if the rows were built and propagated one
+        after the other, each from the gradient that the reduction gives it.
+
+        Parameters
+        ----------
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+        reduction : {"mean", "sum"} or array_like of shape (batch,), optional
+            The weight of each row: 1 / batch, 1, or as given.
+
+        Returns
+        -------
+        float
+            The sum of weight times value, in the order of the rows.
+
+        Raises
+        ------
+        ValueError
+            For rows or weights of another shape, an unknown reduction, or a program of a
+            sequence of outputs.
+        TypeError
+            For rows or weights that are not real numbers.
+        ArithmeticError, ValueError
+            Where the graph would raise, with the number of the first such row; no gradient has
+            been touched then.
+        """
+        return self.reduced(rows, reduction, "backward", NULL)
+
+    def value_and_parameter_grad(self, rows=(), reduction="mean"):
+        """Compute what `backward` computes, without touching the parameters.
+
+        Parameters
+        ----------
+        rows, reduction
+            As for `backward`.
+
+        Returns
+        -------
+        total : float
+        grad : numpy.ndarray of shape (n_parameters,)
+            In the order of `parameters`.
+
+        Raises
+        ------
+        ValueError, TypeError, ArithmeticError
+            As `backward`.
+        """
+        cdef double *gradients = NULL
+        result = new_array((len(self.parameters),), True, &gradients)
+        return self.reduced(rows, reduction, "value_and_parameter_grad", gradients), result
+
+    cdef object reduced(self, object rows, object reduction, str method, double *gradients):
+        """The total of a batch; its gradients as for ``replay``."""
+        cdef Rows where
+        cdef mg_batch batch
+        cdef double value = 0.0, total = 0.0
+        cdef double *values = &value
+        cdef double *weights = NULL
+        cdef Py_ssize_t i
+        self.want_one_output(method)
+        memset(&batch, 0, sizeof(mg_batch))
+        read_rows(rows, self.program.tape.n_inputs, &where)
+        try:
+            batch.seed = 1.0
+            if not isinstance(reduction, str):
+                given = row_weights(reduction, where.n_rows, &weights)
+            elif reduction == "mean":
+                batch.seed = 1.0 / max(1, where.n_rows)
+            elif reduction != "sum":
+                raise ValueError(
+                    f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
+                )
+            held = None if where.n_rows <= 1 else new_array((where.n_rows,), False, &values)
+            batch.values = values
+            batch.backward = True
+            batch.seeds = weights
+            batch.add_up = True
+            self.replay(&where, &batch, gradients)
+            for i in range(where.n_rows):
+                total += (batch.seed if weights == NULL else weights[i]) * values[i]
+        finally:
+            drop_rows(&where)
+        return total
+
+    def parameter_grads(self, rows=()):
+        """Compute the derivatives by the parameters, row by row.
+
+        Nothing in the graph is touched.
+
+        Parameters
+        ----------
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+
+        Returns
+        -------
+        numpy.ndarray of shape (n_parameters,) or (batch, n_parameters)
+            In the order of `parameters`.
+
+        Raises
+        ------
+        ValueError
+            For rows of another shape, or a program of a sequence of outputs.
+        TypeError
+            For rows that are not real numbers.
+        ArithmeticError, ValueError
+            Where the graph would raise, with the number of the first such row.
+        """
+        cdef Rows where
+        cdef mg_batch batch
+        cdef double *grads = NULL
+        self.want_one_output("parameter_grads")
+        memset(&batch, 0, sizeof(mg_batch))
+        read_rows(rows, self.program.tape.n_inputs, &where)
+        try:
+            result = new_array((where.n_rows, len(self.parameters)), True, &grads)
+            batch.backward = True
+            batch.seed = 1.0
+            batch.parameter_rows = grads
+            self.replay(&where, &batch, NULL)
+        finally:
+            drop_rows(&where)
+        return result[0] if where.single else result
+
+    def tape(self):
+        """List the recorded graph: what a program is saved as and made from again.
+
+        Returns
+        -------
+        dict
+            ``operations``, the names that ``op`` counts in; for each entry of the graph ``op``
+            (uint8), ``kind`` of leaf (uint8: 0 a constant, 1 an input, 2 a parameter), operands
+            ``a`` and ``b`` (uint32; the number of an input or parameter in ``a``), immediates
+            ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order; ``outputs``
+            (uint32); ``n_inputs``; ``is_sequence``.
+        """
+        import array
+
+        cdef mg_tape *tape = &self.program.tape
+        cdef uint32_t i
+        columns = [array.array(code) for code in "BBIIdd"]
+        for i in range(tape.n_entries):
+            columns[0].append(tape.entries[i].op)
+            columns[1].append(tape.entries[i].leaf)
+            columns[2].append(tape.entries[i].a)
+            columns[3].append(tape.entries[i].b)
+            columns[4].append(tape.entries[i].k)
+            columns[5].append(tape.entries[i].h)
+        packed = {name: column.tobytes() for name, column in zip(TAPE_COLUMNS, columns)}
+        packed["outputs"] = array.array(
+            "I", [tape.outputs[i] for i in range(tape.n_outputs)]
+        ).tobytes()
+        packed["operations"] = [operation_name(<mg_op>op) for op in range(<int>MG_N_OPS)]
+        packed["n_inputs"] = tape.n_inputs
+        packed["is_sequence"] = bool(self.is_sequence)
+        return packed
+
+    def __reduce__(self):
+        return program_of_tape, (type(self), self.tape(), self.parameters)
+
+    def stats(self):
+        """Say what freezing has made of the graph.
+
+        Returns
+        -------
+        dict
+            ``nodes`` of the graph; ``steps`` that are left to compute one by one and ``sums`` of
+            products, in ``blocks``, that are computed together; the ``runs`` of the forward
+            pass; nodes ``folded`` into constants, ``shared`` with an equal one, and ``dropped``
+            because nothing needs them; ``bytes`` of the program; ``lanes``, the rows that are
+            computed side by side in a large batch.
+        """
+        cdef mg_program_stats *stats = &self.program.stats
+        return {
+            "nodes": stats.n_nodes,
+            "steps": stats.n_steps,
+            "sums": stats.n_sums,
+            "blocks": stats.n_blocks,
+            "runs": stats.n_runs,
+            "folded": stats.n_folded,
+            "shared": stats.n_shared,
+            "dropped": stats.n_dropped,
+            "bytes": stats.n_bytes,
+            "lanes": mg_lanes_for(self.program, 1 << 20),
+        }
+
+
+cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence):
+    """A program of a sound tape, which it takes over."""
+    cdef Program self = kind.__new__(kind)
+    self.parameters = parameters
+    self.is_sequence = is_sequence
+    self.frozen_reads = []
+    self.program = mg_program_new(tape)
+    if self.program == NULL:
+        raise MemoryError("no memory for a program")
+    return self
+
+
+cdef mg_node *nodes_of(object values, str name) except NULL:
+    """The nodes of some Values, to be freed."""
+    cdef size_t i, n = len(values)
+    cdef mg_node *nodes
+    for i in range(n):
+        if not is_value(<PyObject *>values[i]):
+            raise TypeError(f"{name}[{i}] must be a Value, found {type(values[i]).__name__}")
+    nodes = <mg_node *>mg_realloc(NULL, (n + 1) * sizeof(mg_node))
+    if nodes == NULL:
+        raise MemoryError(f"no memory for {n} nodes")
+    for i in range(n):
+        nodes[i] = node_of(<PyObject *>values[i])
+    return nodes
+
+
+cdef int check_inputs(mg_node *nodes, list inputs) except -1:
+    first_places = {}
+    for index, value in enumerate(inputs):
+        if arena.meta[nodes[index]].op != MG_LEAF or arena.meta[nodes[index]].arity != 0:
+            raise ValueError(f"inputs[{index}], {value!r}, is not a leaf: it was computed")
+        if id(value) in first_places:
+            raise ValueError(
+                f"inputs[{index}] is the same Value as inputs[{first_places[id(value)]}]"
+            )
+        first_places[id(value)] = index
+    return 0
+
+
+cdef object damaged_program(str what):
+    return ValueError(f"damaged program: {what}")
+
+
+cdef int fill_tape(mg_tape *tape, object packed) except -1:
+    """Entries from the columns of a tape, which may hold anything."""
+    import array
+
+    cdef Py_ssize_t i, n
+    cdef list names = list(packed["operations"])
+    codes = {operation_name(<mg_op>op): op for op in range(<int>MG_N_OPS)}
+    columns = []
+    for name, code in zip(TAPE_COLUMNS, "BBIIdd"):
+        entries = array.array(code)
+        entries.frombytes(bytes(packed[name]))
+        columns.append(entries)
+    outputs = array.array("I")
+    outputs.frombytes(bytes(packed["outputs"]))
+    ops, kinds, a, b, k, h = columns
+    n = len(ops)
+    if any(len(column) != n for column in columns) or not 0 < n < 2**32 - 1:
+        raise damaged_program("its columns differ in length")
+    tape.entries = <mg_entry *>mg_calloc(n, sizeof(mg_entry))
+    tape.outputs = <uint32_t *>mg_calloc(len(outputs), sizeof(uint32_t))
+    if tape.entries == NULL or tape.outputs == NULL:
+        raise MemoryError(f"no memory for a program of {n} entries")
+    for i in range(n):
+        if ops[i] >= len(names) or names[ops[i]] not in codes:
+            raise damaged_program(f"entry {i} has the unknown operation {ops[i]}")
+        tape.entries[i].op = codes[names[ops[i]]]
+        tape.entries[i].arity = mg_ops[tape.entries[i].op].arity
+        tape.entries[i].leaf = kinds[i]
+        tape.entries[i].a = a[i]
+        tape.entries[i].b = b[i]
+        tape.entries[i].k = k[i]
+        tape.entries[i].h = h[i]
+        tape.n_parameters += tape.entries[i].op == MG_LEAF and kinds[i] == 2
+    for i in range(len(outputs)):
+        tape.outputs[i] = outputs[i]
+    tape.n_entries = <uint32_t>n
+    tape.n_outputs = <uint32_t>len(outputs)
+    tape.n_inputs = packed["n_inputs"]
+    if not mg_tape_is_sound(tape):
+        raise damaged_program("its entries refer to what is not there")
+    return 0
+
+
+def program_of_tape(kind, packed, parameters):
+    """Make a program of what ``tape`` gave; ValueError if that makes no sense."""
+    cdef mg_tape tape
+    memset(&tape, 0, sizeof(mg_tape))
+    parameters = tuple(parameters)
+    try:
+        try:
+            fill_tape(&tape, packed)
+        except (KeyError, TypeError, OverflowError) as error:
+            raise damaged_program(f"{type(error).__name__}: {error}") from None
+        if tape.n_parameters != len(parameters) or not all(
+            is_value(<PyObject *>p) for p in parameters
+        ):
+            raise damaged_program(
+                f"{tape.n_parameters} parameters are wanted, found {len(parameters)}"
+            )
+        if not packed["is_sequence"] and tape.n_outputs != 1:
+            raise damaged_program(f"{tape.n_outputs} outputs where there is one")
+    except BaseException:
+        mg_tape_free(&tape)
+        raise
+    return new_program(kind, &tape, parameters, packed["is_sequence"])
+
+
+def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs):
+    """Make a program; ``micrograd_fast.compile`` says more."""
+    cdef mg_tape tape
+    cdef mg_node *parameter_nodes = NULL
+    cdef mg_node *input_nodes = NULL
+    cdef mg_refused refused
+    cdef mg_status st
+    cdef mg_node *roots = nodes_of(outputs, "outputs" if is_sequence else "output")
+    try:
+        input_nodes = nodes_of(inputs, "inputs")
+        check_inputs(input_nodes, inputs)
+        st = mg_tape_record(&arena, roots, <uint32_t>len(outputs), input_nodes,
+                            <uint32_t>len(inputs), need_inputs, &tape, &parameter_nodes, &refused)
+        if st != MG_OK:
+            raise MemoryError("no memory to record the graph")
+        if refused.refusal != MG_FREEZABLE:
+            raise refusal(&refused)
+        try:
+            parameters = tuple([
+                adopt(handle_of(parameter_nodes[i])) for i in range(tape.n_parameters)
+            ])
+        except BaseException:
+            mg_tape_free(&tape)
+            raise
+        return new_program(kind, &tape, parameters, is_sequence)
+    finally:
+        mg_free(parameter_nodes)
+        mg_free(input_nodes)
+        mg_free(roots)

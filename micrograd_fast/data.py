@@ -1,0 +1,71 @@
+"""Minibatches of lists and arrays."""
+
+import random
+
+__all__ = ["minibatches"]
+
+
+def minibatches(*columns, batch_size, shuffle=True, seed=None, drop_last=False):
+    """Go once through columns of one length, in batches of rows that belong together.
+
+    Parameters
+    ----------
+    *columns : list, tuple or numpy.ndarray
+        Such as the inputs and the targets: row i of each belongs to row i of the others.
+    batch_size : int
+        How many rows a batch has, at least 1. The last one has what is left.
+    shuffle : bool, optional
+        Whether the rows come in random order.
+    seed : int or random.Random, optional
+        Decides the order. An int gives the same order every time; a generator gives another one
+        each time that it is used; None uses Python's own, which `random.seed` decides.
+    drop_last : bool, optional
+        Whether to leave out a last batch that is not full.
+
+    Returns
+    -------
+    iterator of tuple
+        For every batch, its part of each column: arrays of arrays, lists of everything else.
+
+    Raises
+    ------
+    ValueError
+        If there are no columns or no rows, the lengths differ, or `batch_size` is below 1.
+
+    Examples
+    --------
+    >>> for x, y in minibatches([1, 2, 3], ["a", "b", "c"], batch_size=2, shuffle=False):
+    ...     print(x, y)
+    [1, 2] ['a', 'b']
+    [3] ['c']
+    """
+    lengths = [len(column) for column in columns]
+    if not lengths:
+        raise ValueError("minibatches wants at least one column, found none")
+    if len(set(lengths)) > 1:
+        raise ValueError(f"minibatches wants columns of one length, found {lengths}")
+    if lengths[0] == 0:
+        raise ValueError("minibatches wants at least one row, found empty columns")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, found {batch_size}")
+    order = list(range(lengths[0]))
+    if shuffle:
+        _generator(seed).shuffle(order)
+    end = len(order) - len(order) % batch_size if drop_last else len(order)
+    return (
+        tuple(_taken(column, order[start : start + batch_size]) for column in columns)
+        for start in range(0, end, batch_size)
+    )
+
+
+def _generator(seed):
+    if seed is None:
+        return random
+    return seed if isinstance(seed, random.Random) else random.Random(seed)
+
+
+def _taken(column, rows):
+    """Some rows of a column."""
+    if hasattr(column, "shape"):
+        return column[rows]
+    return [column[row] for row in rows]

@@ -1,0 +1,371 @@
+"""Frozen programs: write scalars once, replay them over rows of numbers without Python.
+
+`compile` records the graph under an output. The `Program` that it gives computes the same bits
+as the graph would, for one row of inputs or for thousands, and reads the parameters anew at every
+call. `jit` does the recording at a function's first call.
+"""
+
+import functools
+import os
+import warnings
+
+from . import _core
+from .engine import Value
+
+__all__ = ["Program", "compile", "jit", "load_program"]
+
+_FILE_FORMAT = "micrograd_fast program 1"
+
+
+class Program(_core.Program):
+    """A graph frozen into a program; made by `compile`.
+
+    Attributes
+    ----------
+    parameters : tuple of Value
+        The leaves that are not inputs, in the order of the graph, operands first.
+    n_inputs : int
+        The length of a row.
+    n_outputs : int
+    is_sequence : bool
+        Whether it was made of a sequence of outputs, so that results have an axis for them.
+    frozen_reads : list of str
+        Where a traced function read the data of a Value; see `jit`.
+    """
+
+    def save(self, path):
+        """Write the program to a file: a NumPy archive (``.npz``) of its columns.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Where to. Nothing is appended to the name.
+
+        See Also
+        --------
+        load_program : The way back, which says what is in the file.
+        """
+        import numpy
+
+        columns = {}
+        for name, column in self.tape().items():
+            code = _COLUMN_TYPES.get(name)
+            columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
+        columns["data"] = numpy.array([p.data for p in self.parameters], dtype="f8")
+        columns["format"] = numpy.array(_FILE_FORMAT)
+        with open(path, "wb") as file:
+            numpy.savez(file, **columns)
+
+    def fun(self, parameters=None, rows=(), reduction="mean"):
+        """Make a function of the parameters' numbers, as `scipy.optimize.minimize` wants it.
+
+        Parameters
+        ----------
+        parameters : sequence of Value, optional
+            Which of the program's parameters the numbers are for; all, in order, if not given.
+        rows, reduction
+            As for `backward`.
+
+        Returns
+        -------
+        callable
+            Assigns its argument to the data of the parameters and returns the total and its
+            gradient, an array as long as its argument. No ``grad`` is touched.
+
+        Raises
+        ------
+        ValueError
+            If one of the Values is not a parameter of the program.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> w = Value(0.0)
+        >>> value, gradient = compile((w - 3.0) ** 2).fun([w])([1.0])
+        >>> value, gradient.tolist()
+        (4.0, [-4.0])
+        """
+        chosen = self.parameters if parameters is None else list(parameters)
+        places = self._places(chosen)
+
+        def objective(numbers):
+            for p, number in zip(chosen, numbers, strict=True):
+                p.data = number
+            total, gradient = self.value_and_parameter_grad(rows, reduction)
+            return total, gradient[places]
+
+        return objective
+
+    def _places(self, parameters):
+        place_of = {id(p): place for place, p in enumerate(self.parameters)}
+        for index, p in enumerate(parameters):
+            if id(p) not in place_of:
+                raise ValueError(f"parameters[{index}], {p!r}, is not a parameter of {self!r}")
+        return [place_of[id(p)] for p in parameters]
+
+
+_COLUMN_TYPES = {
+    "op": "u1",
+    "kind": "u1",
+    "a": "u4",
+    "b": "u4",
+    "k": "f8",
+    "h": "f8",
+    "outputs": "u4",
+}
+
+
+def load_program(path):
+    """Read a program that `Program.save` wrote.
+
+    The file is a NumPy archive. For every entry of the graph, operands before users, it has the
+    columns ``op`` (a place in ``operations``, the list of names; "leaf" for a leaf), ``kind`` of a
+    leaf (0 a constant, 1 an input, 2 a parameter), the operands ``a`` and ``b`` (of a leaf: its
+    number among its kind), and the immediates ``k`` and ``h`` (a constant's value is ``k``);
+    then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, the parameters' ``data``, and
+    ``format``, which says what it is.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+
+    Returns
+    -------
+    Program
+        With new Values as its parameters.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it is not a program, or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from micrograd_fast import Value, compile, load_program
+    >>> x = Value(0.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     compile(x * 2.0, [x]).save(f"{folder}/double.npz")
+    ...     program = load_program(f"{folder}/double.npz")
+    >>> program([4.0])
+    8.0
+    """
+    import numpy
+
+    with open(path, "rb") as file:
+        try:
+            with numpy.load(file, allow_pickle=False) as archive:
+                columns = {name: archive[name] for name in archive.files}
+            return _program_of_columns(columns)
+        # A damaged archive fails with whatever the damage is first met by.
+        except Exception as error:
+            raise ValueError(f"{os.fspath(path)} is not a program: {error}") from error
+
+
+def _program_of_columns(columns):
+    found = str(columns["format"])
+    if found != _FILE_FORMAT:
+        raise ValueError(f"its format is {found!r}, wanted {_FILE_FORMAT!r}")
+    tape = {name: columns[name].astype(code).tobytes() for name, code in _COLUMN_TYPES.items()}
+    tape["operations"] = columns["operations"].tolist()
+    tape["n_inputs"] = int(columns["n_inputs"])
+    tape["is_sequence"] = bool(columns["is_sequence"])
+    parameters = [Value(number) for number in columns["data"].tolist()]
+    return _core.program_of_tape(Program, tape, parameters)
+
+
+def compile(output, inputs=()):
+    """Freeze the graph under an output.
+
+    Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
+    were written as numbers are constants. What is frozen is the graph: where Python code looked
+    at ``data`` to decide something while the graph was built, the decision stays as it was.
+
+    Parameters
+    ----------
+    output : Value or sequence of Value
+        What to compute. With a sequence, results gain an axis.
+    inputs : sequence of Value, optional
+        Leaves under the output; a row has a number for each, in this order.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    TypeError
+        If an output or input is not a Value.
+    ValueError
+        If there is no output; an input is computed, given twice or not under the output; or a
+        node has a Python ``_backward`` or no operation that could be done again.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, compile
+    >>> x, w = Value(0.0), Value(3.0)
+    >>> program = compile((w * x - 1.0) ** 2, [x])
+    >>> program([2.0])
+    25.0
+    >>> program([[2.0], [1.0]]).tolist()
+    [25.0, 4.0]
+    >>> program.backward([[2.0], [1.0]], reduction="sum")
+    29.0
+    >>> w.grad
+    24.0
+    """
+    return _freeze(output, inputs, need_inputs=True)
+
+
+def _freeze(output, inputs, need_inputs):
+    is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
+    outputs = list(output) if is_sequence else [output]
+    if not outputs:
+        raise ValueError("compile wants at least one output, found an empty sequence")
+    return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs)
+
+
+def jit(function=None, *, frozen_reads="warn"):
+    """Trace a function of numbers at its first call, and replay it after.
+
+    The function is called with Values in place of the numbers, once for each structure of its
+    arguments: numbers, and lists, tuples, dicts and arrays of them. Arguments of any other kind
+    are handed on as they are, and their identity is part of the structure. What a call returns is
+    the value of what the function returned.
+
+    A function that reads ``data`` while it is traced can decide something by it, and the decision
+    is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
+
+    Parameters
+    ----------
+    function : callable
+        Takes numbers, returns a Value or a sequence of Values.
+    frozen_reads : {"warn", "error", "ignore"}, optional
+        What to do about reads of ``data``: a warning that names the first, once for each trace;
+        a `RuntimeError`; nothing.
+
+    Returns
+    -------
+    callable
+        Called with numbers, it returns a float, or an array for a sequence. Its
+        ``program(*args)`` is the `Program` for such arguments, whose rows have all the numbers
+        in them from left to right; ``value_and_grad(*args)`` and ``backward(*args)`` are that
+        program's.
+
+    Raises
+    ------
+    ValueError
+        If `frozen_reads` is none of the three.
+
+    Examples
+    --------
+    >>> from micrograd_fast import jit
+    >>> @jit
+    ... def distance(p, q):
+    ...     return ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2) ** 0.5
+    >>> distance([0.0, 0.0], [3.0, 4.0])
+    5.0
+    >>> distance.value_and_grad([0.0, 0.0], [0.0, 4.0])[1].tolist()
+    [0.0, -1.0, 0.0, 1.0]
+    """
+    if frozen_reads not in ("warn", "error", "ignore"):
+        raise ValueError(
+            f'frozen_reads must be "warn", "error" or "ignore", found {frozen_reads!r}'
+        )
+    if function is None:
+        return functools.partial(jit, frozen_reads=frozen_reads)
+    return _Jitted(function, frozen_reads)
+
+
+class _Jitted:
+    """What `jit` returns."""
+
+    def __init__(self, function, frozen_reads):
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._frozen_reads = frozen_reads
+        self._programs = {}
+
+    def __call__(self, *args):
+        program, row = self._prepared(args)
+        return program(row)
+
+    def value_and_grad(self, *args):
+        """Compute the value and its derivatives by the numbers, from left to right."""
+        program, row = self._prepared(args)
+        return program.value_and_grad(row)
+
+    def backward(self, *args):
+        """Add the derivatives by the parameters to their ``grad``; return the value."""
+        program, row = self._prepared(args)
+        return program.backward(row)
+
+    def program(self, *args):
+        """Return the program for arguments of this structure."""
+        return self._prepared(args)[0]
+
+    def _prepared(self, args):
+        row, others = [], []
+        structure = _flatten(args, row, others)
+        key = (structure, *map(id, others))
+        if key not in self._programs:
+            # What is kept with the program keeps the identities from being used again.
+            self._programs[key] = (self._traced(structure, row, others), others)
+        return self._programs[key][0], row
+
+    def _traced(self, structure, row, others):
+        inputs = [Value(number) for number in row]
+        args = _unflatten(structure, iter(inputs), iter(others))
+        reads = []
+        _core.watch_reads(reads)
+        try:
+            output = self._function(*args)
+        finally:
+            _core.watch_reads(None)
+        places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
+        if places and self._frozen_reads != "ignore":
+            message = (
+                f"{self.__name__} read the data of a Value while it was traced, at {places[0]}"
+                f" ({len(places)} such lines): what it decided by that is frozen"
+            )
+            if self._frozen_reads == "error":
+                raise RuntimeError(message)
+            warnings.warn(message, RuntimeWarning, stacklevel=4)
+        program = _freeze(output, inputs, need_inputs=False)
+        program.frozen_reads.extend(places)
+        return program
+
+
+_NUMBER, _OTHER = "number", "other"
+
+
+def _flatten(argument, row, others):
+    """Append the numbers of an argument to `row`, what is none to `others`; return its shape."""
+    if hasattr(argument, "tolist"):
+        argument = argument.tolist()
+    if isinstance(argument, (list, tuple)):
+        kind = tuple if isinstance(argument, tuple) else list
+        return (kind, *(_flatten(item, row, others) for item in argument))
+    if isinstance(argument, dict):
+        items = (_flatten(item, row, others) for item in argument.values())
+        return (dict, tuple(argument), *items)
+    if isinstance(argument, (int, float)):
+        row.append(float(argument))
+        return _NUMBER
+    others.append(argument)
+    return _OTHER
+
+
+def _unflatten(structure, inputs, others):
+    """Rebuild an argument with Values in place of its numbers."""
+    if structure == _NUMBER:
+        return next(inputs)
+    if structure == _OTHER:
+        return next(others)
+    kind = structure[0]
+    if kind is dict:
+        values = [_unflatten(item, inputs, others) for item in structure[2:]]
+        return dict(zip(structure[1], values, strict=True))
+    return kind(_unflatten(item, inputs, others) for item in structure[1:])

@@ -1,0 +1,39 @@
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _core
+from .engine import Value
+
+__all__ = ["Program", "compile", "jit", "load_program"]
+
+_Floats: TypeAlias = npt.NDArray[np.float64]
+_OnReads: TypeAlias = Literal["warn", "error", "ignore"]
+
+class Program(_core.Program):
+    def save(self, path: str | os.PathLike[str]) -> None: ...
+    def fun(
+        self,
+        parameters: Sequence[Value] | None = None,
+        rows: npt.ArrayLike = (),
+        reduction: str | npt.ArrayLike = "mean",
+    ) -> Callable[[npt.ArrayLike], tuple[float, _Floats]]: ...
+
+class _Jitted:
+    def __init__(self, function: Callable[..., Any], frozen_reads: _OnReads) -> None: ...
+    def __call__(self, *args: Any) -> Any: ...
+    def value_and_grad(self, *args: Any) -> tuple[float, _Floats]: ...
+    def backward(self, *args: Any) -> float: ...
+    def program(self, *args: Any) -> Program: ...
+
+def compile(output: Value | Sequence[Value], inputs: Sequence[Value] = ()) -> Program: ...
+@overload
+def jit(function: Callable[..., Any], *, frozen_reads: _OnReads = "warn") -> _Jitted: ...
+@overload
+def jit(
+    function: None = None, *, frozen_reads: _OnReads = "warn"
+) -> Callable[[Callable[..., Any]], _Jitted]: ...
+def load_program(path: str | os.PathLike[str]) -> Program: ...

@@ -1,0 +1,85 @@
+"""What a frozen program must compute: the graph, built and propagated row by row."""
+
+import random
+
+import numpy as np
+from random_graphs import KINDS, build, forward, random_program
+from support import bits
+
+from micrograd_fast import MLP, Value
+
+#: Instructions whose nodes can be computed again from other numbers.
+REPLAYABLE = [kind for kind in KINDS if kind not in ("custom", "local_grads")]
+
+
+class Case:
+    """A random graph with some of its leaves as inputs, and rows of numbers for them."""
+
+    def __init__(self, engine, seed, n_nodes, n_rows, wild=False):
+        rng = random.Random(seed)
+        self.engine = engine
+        self.make = list(random_program(engine, seed, n_nodes, REPLAYABLE, wild).make)
+        leaves = [i for i, (kind, _, _) in enumerate(self.make) if kind == "leaf"]
+        self.inputs = rng.sample(leaves, rng.randint(0, len(leaves) - 1))
+        self.parameters = [i for i in leaves if i not in self.inputs]
+        self.nodes, self.failures = forward(engine, _Make(self.make))
+        self.rows = np.array(
+            [
+                [float(self.make[i][2][0]) + rng.gauss(0, 1e-3) for i in self.inputs]
+                for _ in range(n_rows)
+            ]
+        ).reshape(n_rows, len(self.inputs))
+        for i in self.parameters:
+            self.nodes[i].grad = rng.choice([0.0, rng.gauss(0, 1)])
+
+    def output(self):
+        return self.nodes[-1]
+
+    def input_values(self):
+        return [self.nodes[i] for i in self.inputs]
+
+    def gradients(self):
+        """What the parameters hold now."""
+        return {i: self.nodes[i].grad for i in self.parameters}
+
+    def eager(self, row, gradients, seed=None):
+        """Build the graph for one row and propagate; `gradients` are what parameters start from,
+        and are updated. Returns the value and the gradients of the inputs."""
+        make = list(self.make)
+        for i, number in zip(self.inputs, row, strict=True):
+            make[i] = ("leaf", (), (float(number),))
+        nodes = []
+        for instruction in make:
+            nodes.append(build(self.engine, nodes, instruction))
+        for i, gradient in gradients.items():
+            nodes[i].grad = gradient
+        root = nodes[-1]
+        if seed is not None:
+            root = root * seed
+        root.backward()
+        for i in gradients:
+            gradients[i] = nodes[i].grad
+        return nodes[-1].data, [nodes[i].grad for i in self.inputs]
+
+
+class _Make:
+    """What `forward` reads of a program."""
+
+    def __init__(self, make):
+        self.make = make
+
+
+def all_bits(numbers):
+    return [bits(number) for number in np.ravel(numbers)]
+
+
+def moons_loss():
+    """The margin loss of one point: the loss, its inputs, and the model."""
+    random.seed(1337)
+    model = MLP(2, [16, 16, 1])
+    x, y = [Value(0.25), Value(-0.5)], Value(1.0)
+    return (1 - y * model(x)).relu(), [*x, y], model
+
+
+def rows_for(program, n_rows, seed=0):
+    return np.random.default_rng(seed).normal(size=(n_rows, program.n_inputs))
