@@ -31,11 +31,8 @@ int main(void) {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"operations", test_operations},
-        {"arena", test_arena},
-        {"backward", test_backward},
-        {"layers", test_layers},
-        {"optim", test_optim},
+        {"operations", test_operations}, {"arena", test_arena}, {"backward", test_backward},
+        {"layers", test_layers},         {"optim", test_optim},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {
