@@ -68,6 +68,7 @@ cdef enum:
     NOT_TRACKED = 0
     TRACKED = 1
     TRACKED_FOR_COLLECTION = 2
+    MADE_FOR_COLLECTION = 3
 
 cdef enum:
     # Memory of dead handles kept for the next ones: what a loop over a small graph turns over.
@@ -75,6 +76,8 @@ cdef enum:
     # How far handle_traverse looks through nodes without a tracked handle of their own.
     MAX_TRAVERSED_NODES = 16384
     TRAVERSED_TABLE_SIZE = 2 * MAX_TRAVERSED_NODES
+    # How many handles a full collection is worth.
+    MAX_SHOWN_NODES = 1048576
 
 # How often a handle that was there before has been given another node.
 cdef uint64_t n_moves = 1
@@ -311,8 +314,9 @@ cdef int handle_traverse(PyObject *self, visitproc visit, void *context) noexcep
 
 # A cycle can pass through plain handles too: a leaf's closure that names the root. While a full
 # collection runs, every handle with operands is therefore pinned and tracked. And it can pass
-# through a layer call, whose references are no single handle's to tell of: where some handle
-# carries what could lead on, neurons become scalar graphs first.
+# through a layer call, whose references are no single handle's to tell of, or through a node with
+# several users, which no single one of them holds: where some handle carries what could lead on,
+# neurons become scalar graphs first, and shared nodes get handles for the time of the collection.
 
 cdef bint watching_collections = False
 
@@ -351,18 +355,55 @@ cdef bint cycles_are_possible() noexcept:
 
 cdef void expand_living_neurons() noexcept:
     """Make the scalar graph of every neuron appear, as far as memory allows."""
-    cdef mg_node node = arena.dying
-    cdef mg_node top = arena.top
-    # The dying are linked through their counts, which say nothing about them any more.
-    mg_arena_next_epoch(&arena)
-    while node != MG_NO_NODE:
-        arena.mark[node] = arena.epoch
-        node = arena.meta[node].refs
+    cdef mg_node node, top = arena.top
+    mark_dying()
     for node in range(top):
         if arena.meta[node].refs == 0 or arena.mark[node] == arena.epoch:
             continue
         if arena.meta[node].arity == MG_FUSED and mg_neuron_expand(&arena, node) != MG_OK:
             return
+
+
+cdef void show_shared_nodes() noexcept:
+    """Make a handle for every node with operands that has several users and none yet."""
+    cdef mg_node node
+    cdef PyObject *self
+    cdef uint32_t n_shown = 0
+    mark_dying()
+    for node in range(arena.top):
+        if arena.meta[node].refs < 2 or arena.mark[node] == arena.epoch:
+            continue
+        if arena.meta[node].arity == 0 or arena.handle[node] != NULL or n_shown == MAX_SHOWN_NODES:
+            continue
+        try:
+            self = handle_of(node)
+        except MemoryError:
+            return
+        n_shown += 1
+        (<ValueHandle *>self).tracked = MADE_FOR_COLLECTION
+        PyObject_GC_Track(self)
+        Py_DECREF(self)
+
+
+cdef void mark_dying() noexcept:
+    """The dying are linked through their counts, which say nothing about them any more."""
+    cdef mg_node node = arena.dying
+    mg_arena_next_epoch(&arena)
+    while node != MG_NO_NODE:
+        arena.mark[node] = arena.epoch
+        node = arena.meta[node].refs
+
+
+cdef void drop_if_unseen(PyObject *self) noexcept:
+    """Free a handle that was made for the collection, unless somebody has come to hold it."""
+    cdef ValueHandle *handle = <ValueHandle *>self
+    cdef mg_meta *meta = &arena.meta[handle.node]
+    if handle.dict == NULL and handle.weakrefs == NULL and (
+        Py_REFCNT(self) == <Py_ssize_t>meta.refs - 1
+    ):
+        meta.flags &= ~MG_PINNED
+        Py_SET_REFCNT(self, 1)
+        Py_DECREF(self)
 
 
 def collection_boundary(phase, info):
@@ -375,6 +416,7 @@ def collection_boundary(phase, info):
     starting = phase == "start"
     if starting and cycles_are_possible():
         expand_living_neurons()
+        show_shared_nodes()
     for node in range(arena.top):
         self = <PyObject *>arena.handle[node]
         if arena.meta[node].refs == 0 or self == NULL or arena.meta[node].arity == 0:
@@ -387,3 +429,7 @@ def collection_boundary(phase, info):
         elif not starting and handle.tracked == TRACKED_FOR_COLLECTION:
             handle.tracked = NOT_TRACKED
             PyObject_GC_UnTrack(self)
+        elif not starting and handle.tracked == MADE_FOR_COLLECTION:
+            handle.tracked = NOT_TRACKED
+            PyObject_GC_UnTrack(self)
+            drop_if_unseen(self)

@@ -303,6 +303,13 @@ def cycle_with_a_diamond(value):
     return leaf
 
 
+def cycle_with_two_roots(value):
+    leaf = value(2.0)
+    inner = leaf * 2
+    leaf.friends = inner + 1, inner.tanh()
+    return leaf
+
+
 def cycle_with_local_gradients(value):
     leaf = value(2.0)
     root = value(1.0, (leaf * 2, leaf * 3, leaf), (1.0, 2.0, 3.0))
@@ -358,6 +365,7 @@ CYCLES = [
     cycle_through_attribute,
     cycle_with_a_shared_nameless_node,
     cycle_with_a_diamond,
+    cycle_with_two_roots,
     cycle_with_local_gradients,
     cycle_with_named_interior,
     cycle_seen_through_the_graph,
