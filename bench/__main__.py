@@ -14,7 +14,8 @@ try:
 except ImportError as error:
     raise SystemExit(f"{error}\nInstall the package first: make develop") from error
 
-from .rows import ROWS, Result, Row
+from .kinds import Result, Row
+from .rows import ROWS
 from .timing import FULL, QUICK, Effort, MissingPeerError
 
 HEADINGS = (

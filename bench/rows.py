@@ -1,106 +1,21 @@
 """The rows of the table: each compares the results of both sides, then measures both."""
 
-import importlib
 import itertools
 import json
-import math
 import statistics
 import subprocess
 import sys
 import time
 import timeit
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import micrograd_fast
-from micrograd_fast import demo, reference
+from micrograd_fast import reference
 
 from . import chain
-from .timing import Effort, MissingPeerError, Side, Worker, alternate, repeated
-
-AT_MOST, AT_LEAST = "at most", "at least"
-
-
-@dataclass(frozen=True)
-class Result:
-    """One measured row."""
-
-    ours: str
-    other: str
-    figures: list[float]  # what the target speaks of, sample by sample
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    work: str
-    other_side: str
-    bound: str  # AT_MOST or AT_LEAST
-    target: float | None  # None: a row for comparison only
-    unit: str
-
-    def meets(self, figure: float) -> bool:
-        """Whether a median keeps the target."""
-        if self.target is None:
-            return True
-        return figure <= self.target if self.bound == AT_MOST else figure >= self.target
-
-
-@dataclass(frozen=True)
-class TimedRow(Row):
-    """Work that both sides can do again and again."""
-
-    ours: Callable[[], Side]
-    other: Callable[[], Side]
-    relative: float = 0.0  # how far the two results may differ
-    note: str = ""
-
-    def measure(self, effort: Effort) -> Result:
-        """Check both sides, then time them alternately."""
-        with Worker(self.name, "ours") as ours, Worker(self.name, "other") as other:
-            expect(ours.result(), other.result(), self.relative)
-            samples = alternate(ours, other, effort)
-        return Result(
-            format_seconds(statistics.median(samples.ours)),
-            format_seconds(statistics.median(samples.other)),
-            samples.times_slower() if self.bound == AT_MOST else samples.times_faster(),
-            self.note,
-        )
-
-
-@dataclass(frozen=True)
-class SizedRow(Row):
-    """Work that is measured by the node, on one large graph."""
-
-    measure: Callable[[Effort], Result]
-
-
-def peer(module: str):
-    """Import a package that a row needs."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingPeerError(f"{module} is not installed") from error
-
-
-def expect(found, wanted, relative: float) -> None:
-    """Refuse to time sides whose results differ."""
-    for x, y in zip(found, wanted, strict=True):
-        if not (x == y or math.isclose(x, y, rel_tol=relative, abs_tol=0.0)):
-            raise SystemExit(f"the two sides differ: {found} and {wanted}")
-
-
-def format_seconds(seconds: float) -> str:
-    """Write a duration in the unit that fits it."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-9:.3g} ns"
+from .kinds import AT_LEAST, AT_MOST, Result, SizedRow, TimedRow, format_seconds, peer
+from .timing import Effort, MissingPeerError, Side, repeated
+from .training import TRAINING_ROWS
 
 
 def add(number) -> Side:
@@ -136,26 +51,6 @@ def tiny_torch() -> Side:
     torch = peer("torch")
     torch.set_num_threads(1)
     return tiny(lambda number: torch.tensor(number, dtype=torch.float64, requires_grad=True))
-
-
-def moons(engine) -> Side:
-    """One step of the two-moons training, after two steps that are checked."""
-    peer("sklearn.datasets")
-    points, labels = demo.two_moons(100, 0.1, 1337)
-    run = demo.start(engine, 1337)
-
-    def step():
-        demo.train_step(run, points, labels, demo.learning_rate(0, 100))
-
-    step()
-    step()
-    return Side(list(run.losses), repeated(step))
-
-
-def moons_micrograd() -> Side:
-    """Time the same step on micrograd itself."""
-    engine, nn = peer("micrograd.engine"), peer("micrograd.nn")
-    return moons(SimpleNamespace(Value=engine.Value, MLP=nn.MLP))
 
 
 def measure_memory(effort: Effort) -> Result:
@@ -243,29 +138,6 @@ ROWS = [
         ours=lambda: tiny(micrograd_fast.Value),
         other=tiny_torch,
     ),
-    TimedRow(
-        "moons",
-        "one step of the two-moons training",
-        "pure-Python engine",
-        AT_LEAST,
-        100.0,
-        " times faster",
-        ours=lambda: moons(micrograd_fast),
-        other=lambda: moons(reference),
-        note="both sides have scikit-learn loaded, which draws the points",
-    ),
-    TimedRow(
-        "moons-micrograd",
-        "one step of the two-moons training",
-        "micrograd from PyPI",
-        AT_LEAST,
-        None,
-        " times faster",
-        ours=lambda: moons(micrograd_fast),
-        other=moons_micrograd,
-        relative=1e-12,  # it adds in an order that changes from run to run
-        note="likewise",
-    ),
     SizedRow(
         "memory",
         "resident memory of an interior node",
@@ -284,4 +156,5 @@ ROWS = [
         " µs",
         measure=measure_chain,
     ),
+    *TRAINING_ROWS,
 ]

@@ -17,6 +17,7 @@ The parts, in the order in which they build on each other::
     _core_copy.pxi       copy, deepcopy, pickle
     _core_type.pxi       the table of slots that makes all this a type
     _core_layers.pxi     fused layers
+    _core_kernels.pxi    instruction sets
     _core_formulas.pxi   sum, dot and the losses, a formula at a time
     _core_optim.pxi      optimizer steps
     _core_program.pxi    frozen programs
@@ -49,6 +50,7 @@ include "_core_face.pxi"
 include "_core_copy.pxi"
 include "_core_type.pxi"
 include "_core_layers.pxi"
+include "_core_kernels.pxi"
 include "_core_formulas.pxi"
 include "_core_optim.pxi"
 include "_core_program.pxi"

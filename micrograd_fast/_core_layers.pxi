@@ -26,21 +26,25 @@ cdef uint64_t refused_version = 0
 cdef set refused_layers = set()
 
 cdef PyTypeObject *NeuronType = NULL
-cdef object neuron_call = None
+cdef PyTypeObject *LayerType = NULL
+cdef object neuron_call = None, layer_call = None
 cdef void *neuron_getattro = NULL
 cdef void *value_getattro = NULL
 cdef type ModuleList = None
-cdef unsigned int value_tag = 0, neuron_tag = 0
+cdef unsigned int value_tag = 0, neuron_tag = 0, layer_tag = 0
 cdef dict original_methods = {}
 
 
-def register_nn(neuron_class, module_list):
-    """Tell the engine which class of neuron it may fuse, with lists that report their changes."""
-    global NeuronType, neuron_call, neuron_getattro, value_getattro, ModuleList
+def register_nn(neuron_class, layer_class, module_list):
+    """Tell the engine which classes it may fuse, with lists that report their changes."""
+    global NeuronType, LayerType, neuron_call, layer_call, ModuleList
+    global neuron_getattro, value_getattro
     NeuronType = <PyTypeObject *><PyObject *>neuron_class
+    LayerType = <PyTypeObject *><PyObject *>layer_class
     neuron_getattro = NeuronType.tp_getattro
     value_getattro = ValueType.tp_getattro
     neuron_call = neuron_class.__dict__["__call__"]
+    layer_call = layer_class.__dict__["__call__"]
     ModuleList = module_list
     for op in range(<int>MG_ADD, <int>MG_N_OPS):
         name = operation_name(<mg_op>op)
@@ -110,6 +114,19 @@ cdef bint classes_unchanged() except -1:
             return False
     value_tag = version_tag(ValueType)
     neuron_tag = version_tag(NeuronType)
+    return True
+
+
+cdef bint layer_class_unchanged() except -1:
+    """Whether to call a Layer means what it says in nn.py."""
+    global layer_tag
+    if layer_tag != 0 and version_tag(LayerType) == layer_tag:
+        return True
+    getattr(<object>LayerType, "parameters")
+    layer_tag = 0
+    if (<object>LayerType).__dict__.get("__call__") is not layer_call:
+        return False
+    layer_tag = version_tag(LayerType)
     return True
 
 
@@ -366,6 +383,18 @@ cdef mg_block *find_block(object layer, object neurons) except? NULL:
     return block
 
 
+cdef bint lay_out_all(list layers, mg_block **blocks) except -1:
+    """Find the blocks of several layers; False if they cannot all be fused at once."""
+    cdef uint64_t version = structure_version
+    cdef Py_ssize_t i
+    for i in range(len(layers)):
+        blocks[i] = layer_block(layers[i])
+        if blocks[i] == NULL:
+            return False
+    # To lay one out can dissolve another, with which it shares a weight.
+    return structure_version == version
+
+
 cdef list plain_inputs(object x):
     """The inputs as a list, or None if only the scalar path can say what they are."""
     if type(x) is list:
@@ -436,30 +465,88 @@ cdef object neurons_of_call(mg_call *call):
     return adopt(outputs)
 
 
-cdef object fused(mg_block *block, uint32_t first_row, uint32_t n_rows, object x):
-    """The outputs of some rows of a block, or None for the scalar path."""
+cdef int evaluate(mg_call *call) except -1:
+    """Give a new call its neurons, without handles yet; frees the call if it has no value."""
     cdef double failed_pre = 0.0
-    cdef mg_status st
-    cdef mg_call *call
-    cdef mg_op activation
-    inputs = plain_inputs(x)
-    if inputs is None or len(<list>inputs) != block.n_in:
-        return None
-    call = new_call(block, first_row, n_rows, inputs)
-    if call == NULL:
-        return None
-    activation = call.activation
-    st = mg_call_forward(&arena, call, &failed_pre)
+    cdef mg_op activation = call.activation
+    cdef mg_status st = mg_call_forward(&arena, call, &failed_pre)
     if st != MG_OK:
         mg_call_free(call)
         raise_status(st, activation, failed_pre, 0.0)
-    return neurons_of_call(call)
+    return 0
+
+
+cdef mg_call *called(mg_block *block, uint32_t first_row, uint32_t n_rows, object x) except? NULL:
+    """The call of some rows of a block, evaluated; NULL for the scalar path."""
+    cdef mg_call *call
+    inputs = plain_inputs(x)
+    if inputs is None or len(<list>inputs) != block.n_in:
+        return NULL
+    call = new_call(block, first_row, n_rows, inputs)
+    if call != NULL:
+        evaluate(call)
+    return call
+
+
+cdef object fused(mg_block *block, uint32_t first_row, uint32_t n_rows, object x):
+    """The outputs of some rows of a block, or None for the scalar path."""
+    cdef mg_call *call = called(block, first_row, n_rows, x)
+    return None if call == NULL else neurons_of_call(call)
+
+
+cdef mg_call *called_on(mg_block *block, mg_call *before) except NULL:
+    """The call of a whole block on all neurons of another call, which go with it if it fails."""
+    cdef uint32_t i, n = before.n_rows
+    cdef mg_call *call = mg_call_new(block, 0, block.n_rows, True)
+    try:
+        if call == NULL:
+            raise MemoryError(f"no memory for a layer call of {block.n_rows} neurons")
+        for i in range(n):
+            call.x[i] = arena.data[before.neurons[i]]
+            call.inputs[i] = before.neurons[i]
+        evaluate(call)
+    except BaseException:
+        for i in range(n):
+            discard_unused(before.neurons[i])
+        raise
+    return call
 
 
 def fused_layer(layer, x):
     """The list of a layer's outputs, or None where it must be built node by node."""
     cdef mg_block *block = layer_block(layer)
     return None if block == NULL else fused(block, 0, block.n_rows, x)
+
+
+cdef enum:
+    MAX_STACK = 32  # layers that are evaluated in one go
+
+
+def fused_stack(layers, x):
+    """The list of the last layer's outputs, each layer evaluated on the one before.
+
+    None where the layers must be called one by one. The neurons in between get no handle.
+    """
+    cdef mg_block *blocks[MAX_STACK]
+    cdef mg_call *call
+    cdef Py_ssize_t i, n
+    if type(layers) is not list or not 0 < len(<list>layers) <= MAX_STACK:
+        return None
+    n = len(<list>layers)
+    for i in range(n):
+        if Py_TYPE(list_item(<PyObject *>layers, i)) != LayerType:
+            return None
+    if not layer_class_unchanged() or not lay_out_all(<list>layers, blocks):
+        return None
+    for i in range(1, n):
+        if blocks[i].n_in != blocks[i - 1].n_rows:
+            return None
+    call = called(blocks[0], 0, blocks[0].n_rows, x)
+    if call == NULL:
+        return None
+    for i in range(1, n):
+        call = called_on(blocks[i], call)
+    return neurons_of_call(call)
 
 
 def fused_neuron(neuron, x):
@@ -478,18 +565,6 @@ def fused_neuron(neuron, x):
         return None
     outputs = fused(block, row, 1, x)
     return None if outputs is None else outputs[0]
-
-
-cdef bint lay_out_all(list layers, mg_block **blocks) except -1:
-    """Find the blocks of several layers; False if they cannot all be fused at once."""
-    cdef uint64_t version = structure_version
-    cdef Py_ssize_t i
-    for i in range(len(layers)):
-        blocks[i] = layer_block(layers[i])
-        if blocks[i] == NULL:
-            return False
-    # To lay one out can dissolve another, with which it shares a weight.
-    return structure_version == version
 
 
 def fused_values(list layers not None, const double[:, ::1] x not None):
@@ -537,40 +612,3 @@ def fused_values(list layers not None, const double[:, ::1] x not None):
         return result, n_in
     finally:
         mg_free(blocks)
-
-
-def kernels(name=None):
-    """The instruction sets that the layers' loops are built for on this machine, best first.
-
-    Parameters
-    ----------
-    name : str, optional
-        The build to use from now on. All of them give the same bits.
-
-    Returns
-    -------
-    tuple of str
-        The build in use, followed by all that this machine runs.
-
-    Raises
-    ------
-    ValueError
-        If this machine does not run the build of that name.
-    """
-    cdef size_t n, i
-    cdef const mg_kernels *const *builds = mg_kernels_available(&n)
-    names = [builds[i].name.decode() for i in range(n)]
-    if name is not None and not mg_kernels_select(name.encode()):
-        raise ValueError(f"this machine runs the kernels {', '.join(names)}, not {name!r}")
-    return (mg_kernels_current().name.decode(), *names)
-
-
-def _select_kernels_from_environment():
-    import os
-
-    wanted = os.environ.get("MICROGRAD_FAST_KERNELS")
-    if wanted:
-        kernels(wanted)
-
-
-_select_kernels_from_environment()

@@ -2,6 +2,19 @@
 # layers have put them so.
 
 
+def first_repeated(list lists not None):
+    """The first Value that is not met for the first time in these lists of Values, or None."""
+    cdef mg_node node
+    mg_arena_next_epoch(&arena)
+    for values in lists:
+        for value in values:
+            node = node_of(<PyObject *>value)
+            if arena.mark[node] == arena.epoch:
+                return value
+            arena.mark[node] = arena.epoch
+    return None
+
+
 cdef class Updates:
     """The parameters of one group of an optimizer, with the numbers kept for each.
 

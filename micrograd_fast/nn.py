@@ -14,6 +14,7 @@ import random
 from ._core import (
     fused_layer,
     fused_neuron,
+    fused_stack,
     fused_values,
     instance_dict,
     register_nn,
@@ -462,6 +463,9 @@ class MLP(Module):
         return self._by_layer(x)
 
     def _by_layer(self, x):
+        out = fused_stack(self.layers, x)
+        if out is not None:
+            return out[0] if len(out) == 1 else out
         for i, layer in enumerate(self.layers):
             # A hidden layer of one neuron gives a bare Value, and the next one wants a list
             x = layer([x] if i > 0 and isinstance(x, Value) else x)
@@ -523,4 +527,4 @@ def _check_size(name, size):
 _LAYER_CALL = Layer.__call__
 _MLP_CALL = MLP.__call__
 
-register_nn(Neuron, _ModuleList)
+register_nn(Neuron, Layer, _ModuleList)

@@ -6,7 +6,7 @@ of the same rule written out in Python, line by line, to the last bit.
 
 import math
 
-from ._core import Updates
+from ._core import Updates, first_repeated
 
 __all__ = [
     "SGD",
@@ -40,17 +40,15 @@ class _Optimizer:
         self.param_groups = []
         self._updates = []
         self._n_steps = []
-        seen = set()
         for group in groups:
             group = {**defaults, **group, "params": list(group["params"])}
             self._check_group(group)
-            for p in group["params"]:
-                if id(p) in seen:
-                    raise ValueError(f"a parameter appears twice in the optimizer: {p!r}")
-                seen.add(id(p))
             self._updates.append(Updates(group["params"]))
             self._n_steps.append(0)
             self.param_groups.append(group)
+        repeated = first_repeated([group["params"] for group in self.param_groups])
+        if repeated is not None:
+            raise ValueError(f"a parameter appears twice in the optimizer: {repeated!r}")
 
     def zero_grad(self):
         """Set the gradient of every parameter to 0."""

@@ -230,3 +230,93 @@ def test_24_a_model_that_gives_the_same_node_twice(compiled, reference):
         loss.backward()
         results.append((picture(loss), bits(x.grad)))
     assert results[0] == results[1]
+
+
+# All layers of a model in one go -----------------------------------------------------------------
+
+
+def test_24_a_layer_call_patched_after_the_model_has_run(engine, patch):
+    model = engine.nn.MLP(3, [4, 4, 2])
+    before = [v.data for v in model([1.0, 2.0, 3.0])]
+    calls = []
+    original = engine.nn.Layer.__call__
+
+    def counted(self, x):
+        calls.append(self)
+        return original(self, x)
+
+    with pytest.MonkeyPatch.context() as inner:
+        inner.setattr(engine.nn.Layer, "__call__", counted)
+        assert [v.data for v in model([1.0, 2.0, 3.0])] == before
+        assert calls == model.layers
+    assert [v.data for v in model([1.0, 2.0, 3.0])] == before
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_24_a_layer_of_a_subclass(engine, place):
+    class Doubling(engine.nn.Layer):
+        def __call__(self, x):
+            return [out * 2.0 for out in super().__call__(x)]
+
+    random.seed(9)
+    model = engine.nn.MLP(3, [3, 3, 3], activation="linear")
+    before = [v.data for v in model([1.0, 2.0, 3.0])]
+    doubling = Doubling(3, 3, nonlin=False)
+    doubling.neurons = model.layers[place].neurons
+    model.layers[place] = doubling
+    assert [v.data for v in model([1.0, 2.0, 3.0])] == [2.0 * number for number in before]
+
+
+def test_24_layers_in_another_container(compiled, reference):
+    def change(engine, model):
+        model.layers = tuple(model.layers)
+
+    same_graphs(compiled, reference, change)
+
+
+def test_24_one_layer_in_two_places(compiled, reference):
+    def change(engine, model):
+        model.layers.insert(1, model.layers[1])
+
+    same_graphs(compiled, reference, change)
+
+
+def test_24_a_weight_shared_by_two_layers(compiled, reference):
+    def change(engine, model):
+        model([0.5, 0.25, 1.0])
+        model.layers[1].neurons[0].w[2] = model.layers[0].neurons[3].w[1]
+
+    same_graphs(compiled, reference, change)
+
+
+def test_24_layers_that_do_not_fit_are_refused(compiled):
+    model = compiled.nn.MLP(3, [4, 2])
+    model.layers[1] = compiled.nn.Layer(5, 2)
+    with pytest.raises(ValueError, match="5 weights was given 4 inputs"):
+        model([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_24_an_error_in_some_layer_leaves_no_node(compiled, failing):
+    random.seed(9)
+    model = compiled.nn.MLP(2, [3, 3, 1], activation="exp")
+    model([0.5, 0.25])
+    before = compiled.arena_stats()["live_nodes"]
+    weight = model.layers[failing].neurons[1].w[0]
+    weight.data = 1e300
+    with pytest.raises(OverflowError, match="exp"):
+        model([1.0, 2.0])
+    assert compiled.arena_stats()["live_nodes"] == before
+    weight.data = 0.5
+    model([0.5, 0.25]).backward()
+    assert weight.grad != 0.0
+
+
+def test_24_neurons_between_layers_are_the_same_objects_when_seen_again(engine):
+    model = engine.nn.MLP(2, [3, 1])
+    out = model([1.0, 2.0])
+    hidden = [node for node in trace(out) if node._op == "ReLU"]
+    hidden[0].mark = "seen"
+    assert [node for node in trace(out) if node._op == "ReLU"] == hidden
+    assert hidden[0].mark == "seen"

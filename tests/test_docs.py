@@ -1,9 +1,12 @@
 """The documentation says what the code does."""
 
+import random
+import re
 import runpy
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
+README = DOCS.parent / "README.md"
 
 
 def test_the_table_of_operations_is_up_to_date():
@@ -16,3 +19,16 @@ def test_the_contract_names_test_files_that_exist():
     for name in ("test_contract_numbers.py", "test_scale.py", "test_contract_nn_unobservable.py"):
         assert name in text
         assert (Path(__file__).parent / name).exists()
+
+
+def test_the_programs_of_the_readme_run_and_learn(capsys):
+    state = random.getstate()
+    programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    try:
+        for program in programs:
+            exec(program, {})
+    finally:
+        random.setstate(state)
+    first, share_of_quadrants = capsys.readouterr().out.split("\n")[:2]
+    assert len(first.split()) == 3
+    assert 0.95 <= float(share_of_quadrants) <= 1.0

@@ -148,6 +148,7 @@ def test_groups_have_options_of_their_own():
         (ValueError, lambda: optim.SGD([])),
         (TypeError, lambda: optim.SGD([1.0])),
         (ValueError, lambda: optim.SGD([Value(1.0)] * 2)),
+        (ValueError, lambda: optim.SGD([{"params": [p]} for p in [Value(1.0)] * 2])),
         (ValueError, lambda: optim.SGD([Value(1.0)], lr=-1.0)),
         (ValueError, lambda: optim.SGD([Value(1.0)], nesterov=True)),
         (ValueError, lambda: optim.Adam([Value(1.0)], betas=(1.0, 0.9))),

@@ -302,7 +302,7 @@ def test_the_sdist_holds_all_that_builds_tests_and_measures(distributions):
         names = {name.partition("/")[2] for name in archive.getnames()}
     tracked = {
         path.relative_to(ROOT).as_posix()
-        for folder in ("csrc", "micrograd_fast", "tests", "bench", "docs")
+        for folder in ("csrc", "micrograd_fast", "tests", "bench", "docs", "examples")
         for path in (ROOT / folder).rglob("*")
         if path.is_file()
         and path.suffix not in {".so", ".pyd", ".pyc", ".o"}

@@ -1,0 +1,38 @@
+# The choice between the builds of the inner loops.
+
+
+def kernels(name=None):
+    """The instruction sets that the layers' loops are built for on this machine, best first.
+
+    Parameters
+    ----------
+    name : str, optional
+        The build to use from now on. All of them give the same bits.
+
+    Returns
+    -------
+    tuple of str
+        The build in use, followed by all that this machine runs.
+
+    Raises
+    ------
+    ValueError
+        If this machine does not run the build of that name.
+    """
+    cdef size_t n, i
+    cdef const mg_kernels *const *builds = mg_kernels_available(&n)
+    names = [builds[i].name.decode() for i in range(n)]
+    if name is not None and not mg_kernels_select(name.encode()):
+        raise ValueError(f"this machine runs the kernels {', '.join(names)}, not {name!r}")
+    return (mg_kernels_current().name.decode(), *names)
+
+
+def _select_kernels_from_environment():
+    import os
+
+    wanted = os.environ.get("MICROGRAD_FAST_KERNELS")
+    if wanted:
+        kernels(wanted)
+
+
+_select_kernels_from_environment()
