@@ -13,6 +13,7 @@ import micrograd_fast
 from micrograd_fast import reference
 
 from . import chain
+from .frozen import FROZEN_ROWS
 from .kinds import AT_LEAST, AT_MOST, Result, SizedRow, TimedRow, format_seconds, peer
 from .timing import Effort, MissingPeerError, Side, repeated
 from .training import TRAINING_ROWS
@@ -157,4 +158,5 @@ ROWS = [
         measure=measure_chain,
     ),
     *TRAINING_ROWS,
+    *FROZEN_ROWS,
 ]

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -106,11 +107,11 @@ class Worker:
         return line
 
 
-def serve(side: Side) -> None:
+def serve(side: Side, answers: TextIO) -> None:
     """Answer a `Worker`: the result first, then the seconds for every n that it asks for."""
-    print(json.dumps({"result": side.result}), flush=True)
+    print(json.dumps({"result": side.result}), file=answers, flush=True)
     for line in sys.stdin:
-        print(side.run(int(line)), flush=True)
+        print(side.run(int(line)), file=answers, flush=True)
 
 
 def calibrate(worker: Worker, seconds: float) -> int:

@@ -21,31 +21,17 @@ const mg_op_info mg_ops[MG_N_OPS] = {
  * turn pow(a, 2.0) into a * a, which rounds differently once in about a thousand. */
 static double (*const volatile libm_pow)(double, double) = pow;
 
-/* Small powers that are exactly representable, for numbers with few significant bits (integers,
- * halves, ...). pow errs by less than a unit in the last place, so it returns them too, only
- * twenty times slower. */
-static inline int exact_power(double base, double exponent, double *power) {
-    union {
-        double number;
-        uint64_t bits;
-    } view = {base};
-    const uint64_t low_27 = (UINT64_C(1) << 27) - 1, low_36 = (UINT64_C(1) << 36) - 1,
-                   low_52 = (UINT64_C(1) << 52) - 1;
-    const unsigned biased = (view.bits >> 52) & 0x7ff;
-    if (biased < 1023 - 300 || biased > 1023 + 300) return 0;
-    if (exponent == 2.0 && !(view.bits & low_27)) {
-        *power = base * base;
-        return 1;
-    }
-    if (exponent == 3.0 && !(view.bits & low_36)) {
-        *power = base * base * base;
-        return 1;
-    }
-    if (exponent == -1.0 && !(view.bits & low_52)) {
-        *power = 1.0 / base;
-        return 1;
-    }
-    return 0;
+static inline int small_power(double base, double exponent, double *power) {
+    double residual;
+    if (exponent == 2.0)
+        *power = mg_square(base, &residual);
+    else if (exponent == 3.0)
+        *power = mg_cube(base, &residual);
+    else if (exponent == -1.0)
+        *power = mg_inverse(base, &residual);
+    else
+        return 0;
+    return mg_is_sure_power(*power, residual);
 }
 
 static int is_odd_integer(double x) {
@@ -59,7 +45,11 @@ double mg_pow(double base, double exponent, mg_status *st) {
     if (exponent == 0.0) return 1.0;
     if (exponent == 1.0) return base; /* the slope of every square */
     double power;
-    if (exact_power(base, exponent, &power)) return power;
+    if (small_power(base, exponent, &power)) return power;
+    return mg_library_pow(base, exponent, st);
+}
+
+double mg_library_pow(double base, double exponent, mg_status *st) {
     if (isnan(base)) return base;
     if (isnan(exponent)) return base == 1.0 ? 1.0 : exponent;
     if (isinf(exponent)) {

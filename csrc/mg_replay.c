@@ -77,26 +77,27 @@ static const mg_replay_build *current_build(void) {
 /* Put rows into the lanes of the input slots; lanes beyond the last row repeat it. */
 static void load_rows(mg_strip *strip) {
     const mg_batch *batch = strip->batch;
-    const size_t lanes = strip->workspace->lanes;
-    const uint32_t n_inputs = strip->program->tape.n_inputs;
-    double *const values = strip->workspace->values;
-    for (size_t l = 0; l < lanes; l++) {
-        const size_t row = strip->first_row + (l < strip->n_rows ? l : strip->n_rows - 1);
-        const char *numbers = batch->rows + (ptrdiff_t)row * batch->row_stride;
-        for (uint32_t i = 0; i < n_inputs; i++)
-            memcpy(values + i * lanes + l, numbers + (ptrdiff_t)i * batch->column_stride,
-                   sizeof(double));
+    const size_t lanes = strip->workspace->lanes, n_rows = strip->n_rows;
+    const ptrdiff_t row_stride = batch->row_stride;
+    const char *const rows = batch->rows + (ptrdiff_t)strip->first_row * row_stride;
+    for (uint32_t i = 0; i < strip->program->tape.n_inputs; i++) {
+        double *const values = strip->workspace->values + i * lanes;
+        const char *number = rows + (ptrdiff_t)i * batch->column_stride;
+        for (size_t l = 0; l < n_rows; l++, number += row_stride)
+            memcpy(&values[l], number, sizeof(double));
+        for (size_t l = n_rows; l < lanes; l++) values[l] = values[n_rows - 1];
     }
 }
 
 static void give_values(const mg_strip *strip) {
     const mg_program *program = strip->program;
-    const size_t lanes = strip->workspace->lanes;
-    const uint32_t n_outputs = program->tape.n_outputs;
-    for (size_t l = 0; l < strip->n_rows; l++)
-        for (uint32_t o = 0; o < n_outputs; o++)
-            strip->batch->values[(strip->first_row + l) * n_outputs + o] =
-                strip->workspace->values[program->outputs[o] * lanes + l];
+    const size_t lanes = strip->workspace->lanes, n_rows = strip->n_rows;
+    const size_t n_outputs = program->tape.n_outputs;
+    for (size_t o = 0; o < n_outputs; o++) {
+        const double *values = strip->workspace->values + program->outputs[o] * lanes;
+        double *out = strip->batch->values + strip->first_row * n_outputs + o;
+        for (size_t l = 0; l < n_rows; l++, out += n_outputs) *out = values[l];
+    }
 }
 
 static void seed(const mg_strip *strip, const mg_sweep *sweep) {

@@ -7,7 +7,6 @@
 
 /* Columns that a large program fills should stay in the second-level cache. */
 #define CACHE_BYTES (512 * 1024)
-#define MOST_LANES 64
 
 static size_t most_adjoints(const mg_program *program) {
     size_t most = 0;
@@ -20,8 +19,8 @@ size_t mg_lanes_for(const mg_program *program, size_t n_rows) {
     if (n_rows <= 1) return 1;
     const size_t lane_bytes = (program->n_slots + most_adjoints(program)) * sizeof(double);
     size_t most = CACHE_BYTES / (lane_bytes + 1) / 8 * 8;
-    if (program->n_weights > program->n_slots) most = MOST_LANES;
-    if (most > MOST_LANES) most = MOST_LANES;
+    if (program->n_weights > program->n_slots) most = MG_MOST_LANES;
+    if (most > MG_MOST_LANES) most = MG_MOST_LANES;
     if (most < 8) most = 8;
     const size_t n_strips = (n_rows + most - 1) / most;
     return ((n_rows + n_strips - 1) / n_strips + 7) / 8 * 8;

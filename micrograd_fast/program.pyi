@@ -21,7 +21,6 @@ class Program(_core.Program):
         rows: npt.ArrayLike = (),
         reduction: str | npt.ArrayLike = "mean",
     ) -> Callable[[npt.ArrayLike], tuple[float, _Floats]]: ...
-
     def hvp(
         self,
         vector: npt.ArrayLike,
