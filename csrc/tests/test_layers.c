@@ -132,9 +132,12 @@ static void runs_of_any_length_share_the_columns(void) {
         }
         const mg_node first = mg_arena_take_run(arena, n_nodes);
         CHECK(first != MG_NO_NODE && arena->n_live == n_nodes + 9);
-        for (int i = 0; i < 9; i++)
+        for (mg_node node = first; node < first + n_nodes; node++)
+            arena->meta[node] = (mg_meta){0, MG_LEAF, 0, 0, 0};
+        for (int i = 0; i < 9; i++) {
             CHECK(nodes[i] < first || nodes[i] >= first + n_nodes);
-        for (int i = 0; i < 9; i++) mg_arena_release(arena, nodes[i]);
+            mg_arena_release(arena, nodes[i]);
+        }
         arena->n_live -= n_nodes;
         mg_arena_give_run(arena, first, n_nodes);
         if (round == 100) settled = arena->cap;
