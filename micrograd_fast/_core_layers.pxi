@@ -62,7 +62,20 @@ def fuse(enabled):
     """
     global fusing
     fusing = enabled
+    # A gradient of -0.0 that is gone need not slow down what comes.
+    arena.negative_zero_grads = some_gradient_is_negative_zero()
     structure_changed()
+
+
+cdef bint some_gradient_is_negative_zero() noexcept:
+    cdef mg_node node
+    for node in range(arena.top):
+        # A parameter without references may still be in use by a call.
+        if arena.meta[node].refs == 0 and not arena.meta[node].flags & MG_PARAMETER:
+            continue
+        if arena.grad[node] == 0.0 and signbit(arena.grad[node]):
+            return True
+    return False
 
 
 def instance_dict(module):

@@ -259,6 +259,26 @@ def call_on_concatenation(life, rng):
     life.keep([*joint[:2], *(outputs if isinstance(outputs, list) else [outputs])])
 
 
+def tangle(life, rng):
+    """Layers on each other's outputs and on a few Values, all of them used again and again: every
+    order in which shares of one gradient can arrive."""
+    values = [life.value(rng) for _ in range(2)] + [life.engine.Value(rng.uniform(-1, 1))]
+    layers = [
+        life.engine.nn.Layer(rng.randint(1, 4), rng.randint(1, 3), activation=activation)
+        for activation in rng.choices(["tanh", "relu", "sigmoid", None], k=rng.randint(1, 4))
+    ]
+    for _ in range(rng.randint(2, 7)):
+        layer = rng.choice(layers)
+        outputs = layer([rng.choice(values[-6:]) for _ in layer.neurons[0].w])
+        values.extend(outputs if isinstance(outputs, list) else [outputs])
+    if rng.random() < 0.3:
+        values.append(layers[0].neurons[0].w[0] * layers[0].neurons[0].b)
+    rng.shuffle(values)
+    life.keep_module(layers[0])
+    life.keep(values[:6])
+    life.keep([life.engine.sum([v * rng.uniform(-1, 1) for v in values])])
+
+
 def combine(life, rng):
     a, b = life.value(rng), life.either(rng)
     kind = rng.choice(["add", "add", "mul", "mul", "sub", "square", "tanh", "relu", "div", "skip"])
@@ -550,6 +570,8 @@ BUILDING = [
     call,
     call_on_own_outputs,
     call_on_concatenation,
+    tangle,
+    tangle,
     combine,
     combine,
     loss,

@@ -119,6 +119,33 @@ static void runs_are_reused(void) {
     test_arena_end(arena);
 }
 
+/* Runs of changing lengths, with nodes made and freed in between: the columns stop growing. */
+static void runs_of_any_length_share_the_columns(void) {
+    mg_arena *arena = test_arena_new();
+    mg_node settled = 0;
+    for (int round = 0; round < 300; round++) {
+        const mg_node n_nodes = 20 + (mg_node)(round * 7 % 13);
+        mg_node nodes[9];
+        for (int i = 0; i < 9; i++) {
+            nodes[i] = mg_arena_leaf(arena, 1.0);
+            arena->meta[nodes[i]].refs = 1;
+        }
+        const mg_node first = mg_arena_take_run(arena, n_nodes);
+        CHECK(first != MG_NO_NODE && arena->n_live == n_nodes + 9);
+        for (mg_node node = first; node < first + n_nodes; node++)
+            arena->meta[node] = (mg_meta){0, MG_LEAF, 0, 0, 0};
+        for (int i = 0; i < 9; i++) {
+            CHECK(nodes[i] < first || nodes[i] >= first + n_nodes);
+            mg_arena_release(arena, nodes[i]);
+        }
+        arena->n_live -= n_nodes;
+        mg_arena_give_run(arena, first, n_nodes);
+        if (round == 100) settled = arena->cap;
+    }
+    CHECK(arena->cap == settled);
+    test_arena_end(arena);
+}
+
 void test_layers(void) {
     size_t n;
     const mg_kernels *const *builds = mg_kernels_available(&n);
@@ -132,4 +159,5 @@ void test_layers(void) {
     CHECK(!mg_kernels_select("no such build"));
     mg_kernels_select(builds[0]->name);
     runs_are_reused();
+    runs_of_any_length_share_the_columns();
 }
