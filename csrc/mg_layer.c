@@ -259,6 +259,14 @@ void mg_call_find_duplicates(mg_arena *arena, mg_call *call) {
     }
 }
 
+/* The first of the inputs if they are neighbours, as the neurons of a call mostly are. */
+static mg_node first_neighbour(const mg_call *call) {
+    if (!call->inputs || call->inputs[0] == MG_NO_NODE) return MG_NO_NODE;
+    for (uint32_t i = 1; i < call->n_in; i++)
+        if (call->inputs[i] != call->inputs[0] + i) return MG_NO_NODE;
+    return call->inputs[0];
+}
+
 mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre) {
     mg_block *block = call->block;
     const uint32_t n = call->n_rows;
@@ -284,6 +292,7 @@ mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre) {
     if (call->inputs)
         for (uint32_t i = 0; i < call->n_in; i++)
             if (call->inputs[i] != MG_NO_NODE) mg_arena_use(arena, call->inputs[i]);
+    call->first_input = first_neighbour(call);
     call->n_live = n;
     call->forward = block->weights;
     call->forward->refs++;
@@ -441,6 +450,11 @@ static void backward_in_order(mg_arena *arena, const mg_call *call, const mg_row
 static void backward_fused(mg_arena *arena, const mg_call *call, const mg_row *rows,
                            uint32_t n_rows, const double *x) {
     double *x_grad = NULL;
+    if (call->first_input != MG_NO_NODE) {
+        x_grad = arena->grad + call->first_input;
+        mg_kernels_current()->backward(rows, n_rows, x, x_grad, call->n_in);
+        return;
+    }
     if (call->inputs) {
         x_grad = scratch.x_grad;
         for (uint32_t i = 0; i < call->n_in; i++)
@@ -465,7 +479,9 @@ mg_status mg_call_backward(mg_arena *arena, mg_call *call, uint32_t high_row, ui
 
     /* The inputs as they are now; floats cannot have changed. */
     const double *x = call->x;
-    if (call->inputs) {
+    if (call->first_input != MG_NO_NODE) {
+        x = arena->data + call->first_input;
+    } else if (call->inputs) {
         for (uint32_t i = 0; i < n_in; i++)
             scratch.x[i] =
                 call->inputs[i] != MG_NO_NODE ? arena->data[call->inputs[i]] : call->x[i];

@@ -70,6 +70,7 @@ typedef struct mg_call {
     double *pre;         /* n_rows, before the activation */
     double *inner_grad;  /* n_rows, the gradient of every inner node */
     mg_node *inputs;     /* n_in, MG_NO_NODE for plain numbers; NULL if all are */
+    mg_node first_input; /* the inputs are this node and those after it, or MG_NO_NODE */
     mg_node *neurons;    /* n_rows, MG_NO_NODE for those that have left the call */
     uint8_t *propagated; /* n_rows */
 } mg_call;

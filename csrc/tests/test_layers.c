@@ -7,7 +7,7 @@
 
 enum { MAX_IN = 21, MAX_ROWS = 19 };
 
-/* A layer of its own arena, with inputs that are leaves. */
+/* A layer of its own arena, with inputs that are leaves, neighbours in their order or not. */
 typedef struct {
     mg_arena *arena;
     mg_block *block;
@@ -16,7 +16,8 @@ typedef struct {
     mg_call *call;
 } layer;
 
-static layer make_layer(uint32_t n_in, uint32_t n_rows, mg_op activation, const double *numbers) {
+static layer make_layer(uint32_t n_in, uint32_t n_rows, mg_op activation, const double *numbers,
+                        int in_order) {
     layer l = {.arena = test_arena_new(), .n_in = n_in, .n_rows = n_rows};
     const uint32_t n_parameters = n_rows * (n_in + 1);
     mg_node base = mg_arena_take_run(l.arena, n_parameters);
@@ -28,7 +29,8 @@ static layer make_layer(uint32_t n_in, uint32_t n_rows, mg_op activation, const 
     }
     l.block = mg_block_new(l.arena, base, n_rows, n_in, 1);
     l.block->activation = activation;
-    for (uint32_t i = 0; i < n_in; i++) {
+    for (uint32_t k = 0; k < n_in; k++) {
+        const uint32_t i = in_order ? k : n_in - 1 - k;
         l.inputs[i] = mg_arena_leaf(l.arena, numbers[n_parameters + i]);
         l.arena->meta[l.inputs[i]].refs++;
     }
@@ -40,6 +42,7 @@ static layer make_layer(uint32_t n_in, uint32_t n_rows, mg_op activation, const 
     mg_call_find_duplicates(l.arena, l.call);
     double failed;
     CHECK(mg_call_forward(l.arena, l.call, &failed) == MG_OK);
+    CHECK((l.call->first_input == l.inputs[0]) == (in_order || n_in == 1));
     /* root = ((n0 * n0) + n1) + ... */
     mg_node neurons[MAX_ROWS];
     memcpy(neurons, l.call->neurons, n_rows * sizeof *neurons);
@@ -81,14 +84,14 @@ static void same_gradients(const layer *a, const layer *b) {
         CHECK(a->arena->grad[a->block->base + i] == b->arena->grad[b->block->base + i]);
 }
 
-static void fused_is_scalar(mg_op activation) {
+static void fused_is_scalar(mg_op activation, int in_order) {
     double numbers[MAX_ROWS * (MAX_IN + 1) + MAX_IN];
     for (uint32_t n_in = 1; n_in <= MAX_IN; n_in += 4) {
         for (uint32_t n_rows = 1; n_rows <= MAX_ROWS; n_rows += 3) {
             for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
                 numbers[i] = test_random();
-            layer fused = make_layer(n_in, n_rows, activation, numbers);
-            layer scalar = make_layer(n_in, n_rows, activation, numbers);
+            layer fused = make_layer(n_in, n_rows, activation, numbers, in_order);
+            layer scalar = make_layer(n_in, n_rows, activation, numbers, in_order);
             expand_all(&scalar);
             for (int round = 0; round < 3; round++) {
                 go_backward(&fused);
@@ -152,9 +155,11 @@ void test_layers(void) {
     CHECK(n >= 1);
     for (size_t i = 0; i < n; i++) {
         CHECK(mg_kernels_select(builds[i]->name));
-        fused_is_scalar(MG_LEAF);
-        fused_is_scalar(MG_RELU);
-        fused_is_scalar(MG_TANH);
+        for (int in_order = 0; in_order < 2; in_order++) {
+            fused_is_scalar(MG_LEAF, in_order);
+            fused_is_scalar(MG_RELU, in_order);
+            fused_is_scalar(MG_TANH, in_order);
+        }
     }
     CHECK(!mg_kernels_select("no such build"));
     mg_kernels_select(builds[0]->name);
