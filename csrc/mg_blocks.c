@@ -14,7 +14,7 @@ static const double *gathered(const double *from, const mg_slot *slots, mg_slot 
     return room;
 }
 
-void mg_forward_block(mg_strip *strip, const mg_sums *block, mg_sum_rows sum_rows) {
+void mg_forward_block(mg_strip *strip, const mg_sums *block) {
     mg_workspace *workspace = strip->workspace;
     const size_t lanes = workspace->lanes, n_in = block->n_in, stride = n_in + 1;
     double *const w = workspace->weights + block->weights;
@@ -32,7 +32,7 @@ void mg_forward_block(mg_strip *strip, const mg_sums *block, mg_sum_rows sum_row
         for (size_t l = 0; l < lanes; l++)
             out[r * lanes + l] = start ? start[l] : w[r * stride + n_in];
     }
-    sum_rows(w, stride, block->n_rows, x, lanes, n_in, out);
+    strip->tiles->sum_rows(w, stride, block->n_rows, x, lanes, n_in, out);
 }
 
 /* The gradients that the inner nodes have: each starts from 0. */
@@ -111,8 +111,7 @@ static void backward_single(mg_strip *strip, const mg_back_sums *block, const do
         mg_kernels_current()->backward_inputs(rows, block->n_rows, x_gradient, n_in);
 }
 
-void mg_backward_block(mg_strip *strip, const mg_back_sums *block, mg_add_to_inputs add_to_inputs,
-                       mg_add_to_weights add_to_weights) {
+void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
     mg_workspace *workspace = strip->workspace;
     const mg_batch *batch = strip->batch;
     const size_t lanes = workspace->lanes, n_in = block->n_in;
@@ -142,12 +141,12 @@ void mg_backward_block(mg_strip *strip, const mg_back_sums *block, mg_add_to_inp
         backward_single(strip, block, x, g, x_gradient, (mg_row *)room);
     } else {
         if (x_gradient)
-            add_to_inputs(workspace->weights, block->weights, block->n_rows, g, lanes, x_gradient,
-                          n_in);
+            strip->tiles->add_to_inputs(workspace->weights, block->weights, block->n_rows, g,
+                                        lanes, x_gradient, n_in);
         if (batch->add_up && !block->w_to) {
             const size_t stride = transpose(x, n_in, lanes, strip->n_rows, room);
-            add_to_weights(workspace->gradients, block->weights, block->n_rows, g, lanes, room,
-                           stride, n_in + 1, strip->n_rows);
+            strip->tiles->add_to_weights(workspace->gradients, block->weights, block->n_rows, g,
+                                         lanes, room, stride, n_in + 1, strip->n_rows);
         }
     }
     if (for_inputs && block->x_to_first == MG_NO_SLOT)

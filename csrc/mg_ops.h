@@ -114,8 +114,8 @@ static inline int mg_is_sure_power(double y, double residual) {
     const uint64_t mantissa = view.bits & ((UINT64_C(1) << 52) - 1);
     unit.bits = exponent;
     /* Below a power of 2 the next number is only half as far. */
-    return MG_POW_BOUND_IS_KNOWN && exponent > UINT64_C(1023 - 300) << 52 &&
-           exponent < UINT64_C(1023 + 300) << 52 && (mantissa != 0 || residual == 0.0) &&
+    return MG_POW_BOUND_IS_KNOWN && exponent > ((uint64_t)(1023 - 300) << 52) &&
+           exponent < ((uint64_t)(1023 + 300) << 52) && (mantissa != 0 || residual == 0.0) &&
            fabs(residual) < 0.47 * 0x1p-52 * unit.number;
 }
 

@@ -117,6 +117,7 @@ typedef struct {
     double *weight_constants;
     uint32_t *parameter_weight; /* where its gradient adds up, or UINT32_MAX: in its uses */
 
+    int fast;               /* sums of products may round otherwise, where that is faster */
     mg_sweep *sweeps;       /* n_outputs */
     uint32_t largest_block; /* the most numbers that a block's rows or inputs are */
     mg_program_stats stats;

@@ -26,39 +26,27 @@
 #define KERNEL(name) avx512_##name
 #define KERNEL_NAME "avx512"
 #define KERNEL_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
-#define KERNEL_WIDTH 8
-#define KERNEL_ROWS 8
 #include "mg_replay.inc"
 #undef KERNEL
 #undef KERNEL_NAME
 #undef KERNEL_TARGET
-#undef KERNEL_WIDTH
-#undef KERNEL_ROWS
 
 #define KERNEL(name) avx2_##name
 #define KERNEL_NAME "avx2"
 #define KERNEL_TARGET __attribute__((target("avx2")))
-#define KERNEL_WIDTH 4
-#define KERNEL_ROWS 4
 #include "mg_replay.inc"
 #undef KERNEL
 #undef KERNEL_NAME
 #undef KERNEL_TARGET
-#undef KERNEL_WIDTH
-#undef KERNEL_ROWS
 #endif
 
 #define KERNEL(name) baseline_##name
 #define KERNEL_NAME "baseline"
 #define KERNEL_TARGET
-#define KERNEL_WIDTH 2
-#define KERNEL_ROWS 2
 #include "mg_replay.inc"
 #undef KERNEL
 #undef KERNEL_NAME
 #undef KERNEL_TARGET
-#undef KERNEL_WIDTH
-#undef KERNEL_ROWS
 
 static const mg_replay_build *current_build(void) {
     static const mg_replay_build *const builds[] = {
@@ -257,7 +245,10 @@ static mg_status find_failure(mg_strip *strip, mg_replay_failure *failure) {
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                     mg_replay_failure *failure) {
     const size_t lanes = workspace->lanes;
-    mg_strip strip = {.program = program, .workspace = workspace, .batch = batch};
+    mg_strip strip = {.program = program,
+                      .workspace = workspace,
+                      .batch = batch,
+                      .tiles = mg_tiles_current(program->fast)};
     fill_lanes(workspace, program, lanes);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {
         strip.first_row = row;

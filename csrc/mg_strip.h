@@ -2,6 +2,7 @@
 #ifndef MG_STRIP_H
 #define MG_STRIP_H
 
+#include "mg_tiles.h"
 #include "mg_workspace.h"
 
 typedef struct {
@@ -30,6 +31,7 @@ typedef struct {
     const mg_program *program;
     mg_workspace *workspace;
     const mg_batch *batch;
+    const mg_tiles *tiles;
     size_t first_row, n_rows;
     mg_replay_failure failure;
 } mg_strip;

@@ -261,6 +261,11 @@ cdef class Program:
         return self.program.tape.n_inputs
 
     @property
+    def fast(self):
+        """Whether sums of products may round otherwise than the graph's."""
+        return bool(self.program.fast)
+
+    @property
     def n_outputs(self):
         """The number of outputs."""
         return self.program.tape.n_outputs
@@ -680,7 +685,7 @@ cdef class Program:
             (uint8), ``kind`` of leaf (uint8: 0 a constant, 1 an input, 2 a parameter), operands
             ``a`` and ``b`` (uint32; the number of an input or parameter in ``a``), immediates
             ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order; ``outputs``
-            (uint32); ``n_inputs``; ``is_sequence``.
+            (uint32); ``n_inputs``; ``is_sequence``; ``fast``.
         """
         import array
 
@@ -701,6 +706,7 @@ cdef class Program:
         packed["operations"] = [operation_name(<mg_op>op) for op in range(<int>MG_N_OPS)]
         packed["n_inputs"] = tape.n_inputs
         packed["is_sequence"] = bool(self.is_sequence)
+        packed["fast"] = bool(self.program.fast)
         return packed
 
     def __reduce__(self):
@@ -733,7 +739,8 @@ cdef class Program:
         }
 
 
-cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence):
+cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence,
+                         bint fast):
     """A program of a sound tape, which it takes over."""
     cdef Program self = kind.__new__(kind)
     self.parameters = parameters
@@ -742,6 +749,7 @@ cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_s
     self.program = mg_program_new(tape)
     if self.program == NULL:
         raise MemoryError("no memory for a program")
+    self.program.fast = fast
     return self
 
 
@@ -841,10 +849,10 @@ def program_of_tape(kind, packed, parameters):
     except BaseException:
         mg_tape_free(&tape)
         raise
-    return new_program(kind, &tape, parameters, packed["is_sequence"])
+    return new_program(kind, &tape, parameters, packed["is_sequence"], packed["fast"])
 
 
-def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs):
+def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, bint fast):
     """Make a program; ``micrograd_fast.compile`` says more."""
     cdef mg_tape tape
     cdef mg_node *parameter_nodes = NULL
@@ -868,7 +876,7 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs):
         except BaseException:
             mg_tape_free(&tape)
             raise
-        return new_program(kind, &tape, parameters, is_sequence)
+        return new_program(kind, &tape, parameters, is_sequence, fast)
     finally:
         mg_free(parameter_nodes)
         mg_free(input_nodes)

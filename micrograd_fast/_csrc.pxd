@@ -273,6 +273,7 @@ cdef extern from "mg_program.h":
     ctypedef struct mg_program:
         mg_tape tape
         mg_entry *entries
+        int fast
         mg_program_stats stats
 
     mg_program *mg_program_new(mg_tape *tape)

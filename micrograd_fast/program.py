@@ -27,6 +27,8 @@ class Program(_core.Program):
     n_inputs : int
         The length of a row.
     n_outputs : int
+    fast : bool
+        Whether it may round otherwise than the graph; see `compile`.
     is_sequence : bool
         Whether it was made of a sequence of outputs, so that results have an axis for them.
     frozen_reads : list of str
@@ -243,8 +245,8 @@ def load_program(path):
     columns ``op`` (a place in ``operations``, the list of names; "leaf" for a leaf), ``kind`` of a
     leaf (0 a constant, 1 an input, 2 a parameter), the operands ``a`` and ``b`` (of a leaf: its
     number among its kind), and the immediates ``k`` and ``h`` (a constant's value is ``k``);
-    then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, the parameters' ``data``, and
-    ``format``, which says what it is.
+    then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``, the parameters' ``data``,
+    and ``format``, which says what it is.
 
     Parameters
     ----------
@@ -293,11 +295,12 @@ def _program_of_columns(columns):
     tape["operations"] = columns["operations"].tolist()
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["is_sequence"] = bool(columns["is_sequence"])
+    tape["fast"] = bool(columns["fast"])
     parameters = [Value(number) for number in columns["data"].tolist()]
     return _core.program_of_tape(Program, tape, parameters)
 
 
-def compile(output, inputs=()):
+def compile(output, inputs=(), *, fast=False):
     """Freeze the graph under an output.
 
     Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
@@ -310,6 +313,11 @@ def compile(output, inputs=()):
         What to compute. With a sequence, results gain an axis.
     inputs : sequence of Value, optional
         Leaves under the output; a row has a number for each, in this order.
+    fast : bool, optional
+        Let products and sums be fused where the machine can (fused multiply-add), in batches.
+        A fused sum of n products rounds n times instead of 2n times, so that each term is off by
+        at most n units in the last place, as without; the bits differ from the graph's, and from
+        one kind of machine to another, but not from call to call.
 
     Returns
     -------
@@ -337,15 +345,15 @@ def compile(output, inputs=()):
     >>> w.grad
     24.0
     """
-    return _freeze(output, inputs, need_inputs=True)
+    return _freeze(output, inputs, True, fast)
 
 
-def _freeze(output, inputs, need_inputs):
+def _freeze(output, inputs, need_inputs, fast):
     is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
     outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")
-    return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs)
+    return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast)
 
 
 def jit(function=None, *, frozen_reads="warn"):
@@ -454,7 +462,7 @@ class _Jitted:
             if self._frozen_reads == "error":
                 raise RuntimeError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=4)
-        program = _freeze(output, inputs, need_inputs=False)
+        program = _freeze(output, inputs, False, False)
         program.frozen_reads.extend(places)
         return program
 

@@ -81,7 +81,7 @@ def test_the_version_is_the_installed_one():
 
 C_LAYERS = ["ops", "kernels", "arena", "layer", "optim", "order", "backward"]
 C_LAYERS += ["pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
-C_LAYERS += ["workspace", "strip", "blocks", "replay", "tangent"]
+C_LAYERS += ["tiles", "workspace", "strip", "blocks", "replay", "tangent"]
 PYTHON_LAYERS = [
     {"_core"},
     {"engine"},
