@@ -51,7 +51,7 @@ def version(package: str) -> str:
 
 def circumstances() -> list[str]:
     """Say what the figures were measured on."""
-    peers = ("torch", "micrograd", "numpy", "scikit-learn")
+    peers = ("torch", "micrograd", "numpy", "scikit-learn", "jax", "casadi", "aadc")
     return [
         f"machine: {processor()}, {os.cpu_count()} logical cores, {platform.system()}"
         f" {platform.release()}",
@@ -61,6 +61,11 @@ def circumstances() -> list[str]:
         + ", ".join(f"{name} {fact}" for name, fact in _core.build_info().items()),
         "peers: " + ", ".join(f"{package} {version(package)}" for package in peers),
     ]
+
+
+def three_digits(figure: float) -> str:
+    """Write a figure as people do: three digits, or all of those before the point."""
+    return f"{figure:.0f}" if figure >= 100 else f"{figure:.3g}"
 
 
 def cells(row: Row, result: Result) -> tuple[str, ...]:
@@ -76,8 +81,8 @@ def cells(row: Row, result: Result) -> tuple[str, ...]:
         result.ours,
         row.other_side,
         result.other,
-        f"{figure:.3g}{row.unit}",
-        f"{min(result.figures):.3g} to {max(result.figures):.3g}",
+        f"{three_digits(figure)}{row.unit}",
+        f"{three_digits(min(result.figures))} to {three_digits(max(result.figures))}",
         target,
         verdict,
     )
