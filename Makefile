@@ -68,8 +68,10 @@ fuzz-layers: $(VENV)
 	$(install) '.[$(TEST_EXTRA)]'
 	cd tests && $(python) fuzz_layers.py $(or $(ARGS),--seconds 600)
 
+# BENCH_EXTRA=bench-frozen brings JAX and CasADi, too.
+BENCH_EXTRA ?= bench
 bench: $(VENV)
-	$(install) '.[bench]'
+	$(install) '.[$(BENCH_EXTRA)]'
 	$(python) -m bench $(ARGS)
 
 lint: develop
