@@ -20,23 +20,38 @@ cdef extern from "Python.h":
     int PyBUF_FORMAT
     int PyBUF_WRITABLE
 
+    unsigned long PyThread_get_thread_ident()
+
 cdef enum:
     N_SHORT_ROW = 32  # inputs of a row that needs no memory of its own
     LONG_REPLAY = 2000  # steps times rows from which on giving up the lock is worth it
 
-# Where the data of Values are read while a function is being traced, or None.
-cdef object watched_reads = None
+# Where threads that trace a function have read the data of Values, by thread; None if none does.
+cdef dict watched_reads = None
 
 
 def watch_reads(reads):
-    """Append every place that reads the data of a Value to a list from now on, or stop (None)."""
+    """Append every place where this thread reads the data of a Value to a list from now on, or
+    stop (None). Returns what was asked before."""
     global watched_reads
-    watched_reads = reads
+    changed = dict(watched_reads or ())
+    before = changed.pop(PyThread_get_thread_ident(), None)
+    if reads is not None:
+        changed[PyThread_get_thread_ident()] = reads
+    watched_reads = changed or None
+    return before
+
+
+def watches_reads():
+    """Tell whether this thread is tracing a function."""
+    return watched_reads is not None and PyThread_get_thread_ident() in watched_reads
 
 
 cdef int note_read() except -1:
-    frame = sys._getframe(0)
-    watched_reads.append((frame.f_code.co_filename, frame.f_lineno))
+    reads = watched_reads.get(PyThread_get_thread_ident())
+    if reads is not None:
+        frame = sys._getframe(0)
+        reads.append((frame.f_code.co_filename, frame.f_lineno))
     return 0
 
 
@@ -51,26 +66,38 @@ cdef struct Rows:
     double short_row[32]
 
 
+cdef int check_fit(double[::1] weights, double[:, ::1] directions, double[:, ::1] products,
+                   Py_ssize_t n_rows, Py_ssize_t length, Py_ssize_t n_products) except -1:
+    found = (weights.shape[0], directions.shape[1], products.shape[0], products.shape[1])
+    wanted = (n_rows, length, n_products, length)
+    if found != wanted:
+        raise ValueError(
+            f"second_order wants {wanted[0]} weights, directions of {length} numbers and products"
+            f" of shape {wanted[2:]}, found {found[0]}, {found[1]} and {found[2:]}"
+        )
+    return 0
+
+
 cdef object describe_shape(object shape):
     return f"shape {tuple(shape)}"
 
 
-cdef object as_array(object rows):
-    """Anything else as a float64 array."""
+cdef object as_array(object rows, str name, str wanted):
+    """Anything else as a float64 array; `name` is the argument's, `wanted` what it should be."""
     import numpy
 
     if not hasattr(rows, "__array__"):
         for index, row in enumerate(rows if isinstance(rows, (list, tuple)) else ()):
             if is_value(<PyObject *>row):
-                raise TypeError(f"rows must be numbers, found a Value at index {index}")
+                raise TypeError(f"{name} must be numbers, found a Value at index {index}")
     try:
         array = numpy.asarray(rows)
     except ValueError as error:
-        raise ValueError(f"rows must be one row or rows of one length: {error}") from None
+        raise ValueError(f"{name} must be {wanted}: {error}") from None
     if array.dtype.kind not in "fiub" and array.size > 0:
-        raise TypeError(f"rows must be numbers, found an array of {array.dtype}")
+        raise TypeError(f"{name} must be numbers, found an array of {array.dtype}")
     if array.ndim == 0:
-        raise ValueError("rows must be one row or many, found a single number")
+        raise ValueError(f"{name} must be {wanted}, found a single number")
     return numpy.ascontiguousarray(array, dtype=numpy.float64)
 
 
@@ -130,11 +157,14 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
     if read_short_row(given, n_inputs, rows):
         return 0
     if PyObject_CheckBuffer(<PyObject *>given) and not isinstance(given, (bytes, bytearray)):
-        take_view(given, rows)
-        if not is_matrix_of_doubles(view):
+        try:
+            take_view(given, rows)
+        except (BufferError, ValueError):
+            pass  # an array of dates, say, which as_array names
+        if rows.is_view and not is_matrix_of_doubles(view):
             drop_rows(rows)
     if not rows.is_view:
-        take_view(as_array(given), rows)
+        take_view(as_array(given, "rows", "one row or rows of one length"), rows)
     try:
         if view.ndim == 1 and (view.shape[0] == n_inputs):
             rows.single = True
@@ -171,15 +201,21 @@ cdef object new_array(tuple shape, bint zeros, double **numbers):
     return array
 
 
-cdef object row_weights(object given, Py_ssize_t n_rows, double **weights):
-    """The weights of the rows as an array, which must outlive their use."""
-    cdef Py_buffer view
-    array = as_array(given)
+def weights_of_rows(given, n_rows):
+    """Return an array of float64 with a weight for each row."""
+    array = as_array(given, "reduction", "a name or a weight for each row")
     if array.shape != (n_rows,):
         raise ValueError(
             f"reduction wants a weight for each of {n_rows} rows,"
             f" found {describe_shape(array.shape)}"
         )
+    return array
+
+
+cdef object row_weights(object given, Py_ssize_t n_rows, double **weights):
+    """The weights of the rows as an array, which must outlive their use."""
+    cdef Py_buffer view
+    array = weights_of_rows(given, n_rows)
     PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_STRIDED_RO)
     weights[0] = <double *>view.buf
     PyBuffer_Release(&view)
@@ -222,6 +258,10 @@ cdef object refusal(mg_refused *refused):
 cdef tuple TAPE_COLUMNS = ("op", "kind", "a", "b", "k", "h")
 
 
+# What only new_program hands to a program that comes into being: there is none without a graph.
+cdef object MADE_HERE = object()
+
+
 cdef class Program:
     """A graph frozen into a program; see `micrograd_fast.compile`."""
 
@@ -234,8 +274,9 @@ cdef class Program:
     cdef readonly list frozen_reads
     cdef size_t n_calls
 
-    def __init__(self):
-        raise TypeError("programs are made by micrograd_fast.compile")
+    def __cinit__(self, made_here=None):
+        if made_here is not MADE_HERE:
+            raise TypeError("programs are made by micrograd_fast.compile")
 
     def __dealloc__(self):
         cdef mg_workspace *workspace
@@ -311,9 +352,8 @@ cdef class Program:
         """Run, and add gradients up where the batch says so: onto the parameters' own, all or
         nothing, or from 0 into an array."""
         cdef mg_replay_failure failure
-        cdef mg_status st = MG_OK
+        cdef mg_status st
         cdef mg_workspace *workspace
-        cdef bint stored = True
         batch.rows = rows.numbers
         batch.row_stride = rows.row_stride
         batch.column_stride = rows.column_stride
@@ -322,30 +362,37 @@ cdef class Program:
             return 0
         self.bind()
         workspace = self.take_workspace(rows.n_rows)
+        try:
+            st = self.replay_on(workspace, batch, gradients, &failure)
+        finally:
+            self.give_workspace(workspace)
+        if st != MG_OK:
+            raise_replay(st, self.program, rows, &failure)
+        return 0
+
+    cdef mg_status replay_on(self, mg_workspace *workspace, mg_batch *batch, double *gradients,
+                             mg_replay_failure *failure) except *:
+        cdef mg_status st
         while True:
             mg_workspace_load(workspace, self.program, &self.binding, &arena,
                               batch.add_up and gradients == NULL)
             if gradients != NULL:
                 mg_workspace_zero_gradients(workspace, self.program)
-            if rows.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
-                st = mg_replay(self.program, workspace, batch, &failure)
+            if batch.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
+                st = mg_replay(self.program, workspace, batch, failure)
             else:
                 with nogil:
-                    st = mg_replay(self.program, workspace, batch, &failure)
+                    st = mg_replay(self.program, workspace, batch, failure)
                 if st == MG_OK and batch.add_up:
                     # Another thread can have moved or trained the parameters meanwhile.
                     self.bind()
             if st != MG_OK or not batch.add_up:
-                break
+                return st
             if gradients != NULL:
                 mg_workspace_gradients(workspace, self.program, gradients)
-                break
+                return st
             if mg_workspace_store(workspace, self.program, &self.binding, &arena):
-                break
-        self.give_workspace(workspace)
-        if st != MG_OK:
-            raise_replay(st, self.program, rows, &failure)
-        return 0
+                return st
 
     cdef int want_one_output(self, str method) except -1:
         if self.is_sequence:
@@ -621,7 +668,8 @@ cdef class Program:
 
         For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
         product goes to ``by_inputs[r * n_directions + d]``, along ``parameter_directions[d]`` to
-        ``by_parameters[d]``; None stands for no such directions.
+        ``by_parameters[d]``; None stands for no such directions. ValueError if the arrays do not
+        fit.
         """
         cdef Rows where
         cdef mg_tangent tangent
@@ -631,10 +679,15 @@ cdef class Program:
         cdef size_t i, n_inputs = tape.n_inputs, n_parameters = tape.n_parameters
         cdef Py_ssize_t r = 0, d
         cdef bint by_parameter = parameter_directions is not None
-        cdef Py_ssize_t n_directions = (
-            parameter_directions.shape[0] if by_parameter else input_directions.shape[0]
-        )
+        cdef double[:, ::1] directions = parameter_directions if by_parameter else input_directions
+        cdef double[:, ::1] products = by_parameters if by_parameter else by_inputs
+        cdef size_t length = n_parameters if by_parameter else n_inputs
+        cdef Py_ssize_t n_directions
         cdef double *room
+        self.want_one_output("second_order")
+        if weights is None or directions is None or products is None:
+            raise ValueError("second_order wants weights, directions and arrays for their products")
+        n_directions = directions.shape[0]
         memset(&tangent, 0, sizeof(mg_tangent))
         memset(&failure, 0, sizeof(mg_replay_failure))
         room = <double *>mg_calloc(
@@ -649,6 +702,8 @@ cdef class Program:
         try:
             read_rows(rows, n_inputs, &where)
             try:
+                check_fit(weights, directions, products, where.n_rows, length,
+                          n_directions if by_parameter else where.n_rows * n_directions)
                 with nogil:
                     while r < where.n_rows and st == MG_OK:
                         for i in range(n_inputs):
@@ -742,7 +797,14 @@ cdef class Program:
 cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence,
                          bint fast):
     """A program of a sound tape, which it takes over."""
-    cdef Program self = kind.__new__(kind)
+    cdef Program self
+    try:
+        self = kind.__new__(kind, MADE_HERE)
+        if self.program != NULL:
+            raise TypeError(f"{kind.__name__}.__new__ gave a program that was there before")
+    except BaseException:
+        mg_tape_free(tape)
+        raise
     self.parameters = parameters
     self.is_sequence = is_sequence
     self.frozen_reads = []
@@ -859,7 +921,10 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, 
     cdef mg_node *input_nodes = NULL
     cdef mg_refused refused
     cdef mg_status st
-    cdef mg_node *roots = nodes_of(outputs, "outputs" if is_sequence else "output")
+    cdef mg_node *roots
+    if len(outputs) == 0 or not (is_sequence or len(outputs) == 1):
+        raise ValueError(f"compile wants one output or a sequence, found {len(outputs)}")
+    roots = nodes_of(outputs, "outputs" if is_sequence else "output")
     try:
         input_nodes = nodes_of(inputs, "inputs")
         check_inputs(input_nodes, inputs)

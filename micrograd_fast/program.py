@@ -211,15 +211,8 @@ class Program(_core.Program):
 
 
 def _row_weights(reduction, n_rows):
-    import numpy
-
     if not isinstance(reduction, str):
-        weights = numpy.asarray(reduction, dtype=float)
-        if weights.shape != (n_rows,):
-            raise ValueError(
-                f"reduction wants a weight for each of {n_rows} rows, found shape {weights.shape}"
-            )
-        return weights
+        return _core.weights_of_rows(reduction, n_rows)
     if reduction not in ("mean", "sum"):
         raise ValueError(
             f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
@@ -353,6 +346,8 @@ def _freeze(output, inputs, need_inputs, fast):
     outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")
+    if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):
+        raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast)
 
 
@@ -365,7 +360,8 @@ def jit(function=None, *, frozen_reads="warn"):
     the value of what the function returned.
 
     A function that reads ``data`` while it is traced can decide something by it, and the decision
-    is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
+    is frozen with the graph. Every such read is listed in `Program.frozen_reads`. One traced
+    function may call another, which is then a plain call and part of the same graph.
 
     Parameters
     ----------
@@ -418,6 +414,9 @@ class _Jitted:
         self._programs = {}
 
     def __call__(self, *args):
+        if _core.watches_reads():
+            # The function that calls this one is being traced: this belongs into its graph.
+            return self._function(*args)
         program, row = self._prepared(args)
         return program(row)
 
@@ -448,11 +447,11 @@ class _Jitted:
         inputs = [Value(number) for number in row]
         args = _unflatten(structure, iter(inputs), iter(others))
         reads = []
-        _core.watch_reads(reads)
+        before = _core.watch_reads(reads)
         try:
             output = self._function(*args)
         finally:
-            _core.watch_reads(None)
+            _core.watch_reads(before)
         places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
         if places and self._frozen_reads != "ignore":
             message = (
