@@ -24,19 +24,39 @@ cdef enum:
     N_SHORT_ROW = 32  # inputs of a row that needs no memory of its own
     LONG_REPLAY = 2000  # steps times rows from which on giving up the lock is worth it
 
-# Where the data of Values are read while a function is being traced, or None.
-cdef object watched_reads = None
+# For each thread that is tracing a function, the list of places at which it reads the data of
+# Values; None if no thread is.
+cdef dict watched_reads = None
 
 
 def watch_reads(reads):
-    """Append every place that reads the data of a Value to a list from now on, or stop (None)."""
+    """Append every place at which this thread reads the data of a Value to a list from now on.
+
+    None stops that. Returns the list from before, or None.
+    """
     global watched_reads
-    watched_reads = reads
+    watched = {} if watched_reads is None else dict(watched_reads)
+    before = watched.pop(get_ident(), None)
+    if reads is not None:
+        watched[get_ident()] = reads
+    watched_reads = watched or None
+    return before
+
+
+def is_watching_reads():
+    """Whether this thread is tracing a function."""
+    return watched_reads is not None and get_ident() in watched_reads
 
 
 cdef int note_read() except -1:
-    frame = sys._getframe(0)
-    watched_reads.append((frame.f_code.co_filename, frame.f_lineno))
+    """Note the line that reads data: the program's own, where this library does it for it."""
+    if not is_watching_reads():
+        return 0
+    frame = innermost = sys._getframe(0)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_fast."):
+        frame = frame.f_back
+    frame = innermost if frame is None else frame
+    watched_reads[get_ident()].append((frame.f_code.co_filename, frame.f_lineno))
     return 0
 
 

@@ -305,7 +305,9 @@ def compile(output, inputs=(), *, fast=False):
 
     Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
     were written as numbers are constants. What is frozen is the graph: where Python code looked
-    at ``data`` to decide something while the graph was built, the decision stays as it was.
+    at ``data`` to decide something while the graph was built, the decision stays as it was. The
+    softmaxes do: they subtract the largest logit of the graph's own numbers, and a row whose
+    logits are hundreds above that overflows.
 
     Parameters
     ----------
@@ -448,11 +450,11 @@ class _Jitted:
         inputs = [Value(number) for number in row]
         args = _unflatten(structure, iter(inputs), iter(others))
         reads = []
-        _core.watch_reads(reads)
+        before = _core.watch_reads(reads)
         try:
             output = self._function(*args)
         finally:
-            _core.watch_reads(None)
+            _core.watch_reads(before)
         places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
         if places and self._frozen_reads != "ignore":
             message = (
