@@ -362,9 +362,10 @@ def jit(function=None, *, frozen_reads="warn"):
     """Trace a function of numbers at its first call, and replay it after.
 
     The function is called with Values in place of the numbers, once for each structure of its
-    arguments: numbers, and lists, tuples, dicts and arrays of them. Arguments of any other kind
-    are handed on as they are, and their identity is part of the structure. What a call returns is
-    the value of what the function returned.
+    arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them. Arguments
+    of any other kind, True and False among them, are handed on as they are, and their identity is
+    part of the structure. What a call returns is the value of what the function returned. While
+    another function is traced, a call is part of that trace.
 
     A function that reads ``data`` while it is traced can decide something by it, and the decision
     is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
@@ -382,8 +383,8 @@ def jit(function=None, *, frozen_reads="warn"):
     callable
         Called with numbers, it returns a float, or an array for a sequence. Its
         ``program(*args)`` is the `Program` for such arguments, whose rows have all the numbers
-        in them from left to right; ``value_and_grad(*args)`` and ``backward(*args)`` are that
-        program's.
+        in them from left to right, as they are in the call; ``value_and_grad(*args)`` and
+        ``backward(*args)`` are that program's.
 
     Raises
     ------
@@ -419,27 +420,29 @@ class _Jitted:
         self._frozen_reads = frozen_reads
         self._programs = {}
 
-    def __call__(self, *args):
-        program, row = self._prepared(args)
+    def __call__(self, *args, **kwargs):
+        if _core.is_watching_reads():
+            return self._function(*args, **kwargs)
+        program, row = self._prepared(args, kwargs)
         return program(row)
 
-    def value_and_grad(self, *args):
+    def value_and_grad(self, *args, **kwargs):
         """Compute the value and its derivatives by the numbers, from left to right."""
-        program, row = self._prepared(args)
+        program, row = self._prepared(args, kwargs)
         return program.value_and_grad(row)
 
-    def backward(self, *args):
+    def backward(self, *args, **kwargs):
         """Add the derivatives by the parameters to their ``grad``; return the value."""
-        program, row = self._prepared(args)
+        program, row = self._prepared(args, kwargs)
         return program.backward(row)
 
-    def program(self, *args):
+    def program(self, *args, **kwargs):
         """Return the program for arguments of this structure."""
-        return self._prepared(args)[0]
+        return self._prepared(args, kwargs)[0]
 
-    def _prepared(self, args):
+    def _prepared(self, args, kwargs):
         row, others = [], []
-        structure = _flatten(args, row, others)
+        structure = _flatten((args, kwargs), row, others)
         key = (structure, *map(id, others))
         if key not in self._programs:
             # What is kept with the program keeps the identities from being used again.
@@ -448,11 +451,11 @@ class _Jitted:
 
     def _traced(self, structure, row, others):
         inputs = [Value(number) for number in row]
-        args = _unflatten(structure, iter(inputs), iter(others))
+        args, kwargs = _unflatten(structure, iter(inputs), iter(others))
         reads = []
         before = _core.watch_reads(reads)
         try:
-            output = self._function(*args)
+            output = self._function(*args, **kwargs)
         finally:
             _core.watch_reads(before)
         places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
@@ -482,7 +485,8 @@ def _flatten(argument, row, others):
     if isinstance(argument, dict):
         items = (_flatten(item, row, others) for item in argument.values())
         return (dict, tuple(argument), *items)
-    if isinstance(argument, (int, float)):
+    # A bool is there to be branched on, which a Value in its place could not be.
+    if isinstance(argument, (int, float)) and not isinstance(argument, bool):
         row.append(float(argument))
         return _NUMBER
     others.append(argument)

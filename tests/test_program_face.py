@@ -456,11 +456,35 @@ def test_a_trace_within_a_trace_leaves_the_outer_one_watched():
     inner = jit(lambda x: x * 2.0)
 
     def outer(x):
-        scale = inner(4.0)
+        scale = inner.program(1.0)([4.0])
         return x * scale if x.data > 0 else x
 
     with pytest.warns(RuntimeWarning, match="outer read the data"):
         assert jit(outer)(1.0) == 8.0
+
+
+def test_a_call_while_another_function_is_traced_is_part_of_the_trace():
+    w = Value(3.0)
+    square = jit(lambda x: w * x * x)
+    assert square(5.0) == 75.0
+    both = jit(lambda x: square(x) + square(x + 1.0))
+    assert both(2.0) == 39.0
+    assert both(3.0) == 75.0
+    assert both.value_and_grad(3.0)[1].tolist() == [42.0]
+    assert both.program(3.0).parameters == (w,)
+
+
+def test_flags_are_branched_on_and_names_are_taken():
+    @jit
+    def scaled(x, scale=2.0, *, negate=False):
+        return -x * scale if negate else x * scale
+
+    assert scaled(3.0) == 6.0
+    assert scaled(3.0, negate=True) == -6.0
+    assert scaled(3.0, negate=False) == 6.0
+    assert scaled(x=3.0, scale=4.0, negate=np.True_) == -12.0
+    assert scaled.value_and_grad(scale=4.0, x=3.0)[1].tolist() == [3.0, 4.0]
+    assert scaled.program(3.0, negate=True)([[1.0], [2.0]]).tolist() == [-2.0, -4.0]
 
 
 def test_what_fails_while_it_is_traced_leaves_no_trace():
