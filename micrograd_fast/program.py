@@ -136,9 +136,7 @@ class Program(_core.Program):
         >>> compile(a * a * b).hvp([1.0, 0.0]).tolist()
         [6.0, 4.0]
         """
-        import numpy
-
-        directions = numpy.asarray(vector, dtype=float)
+        directions = _core.as_numbers(vector, "vector")
         length = self._length(wrt)
         if directions.shape != (length,):
             raise ValueError(
@@ -190,16 +188,13 @@ class Program(_core.Program):
             raise ValueError("a Hessian wants a program of one output, found a sequence")
         shape = numpy.shape(self(rows))
         n_rows = shape[0] if shape else 1
-        weights = numpy.ones(n_rows)
-        if wrt == "parameters":
-            weights *= _row_weights(reduction, n_rows)
-        directions = numpy.ascontiguousarray(directions)
+        weights = _core.weights_of_rows(reduction, n_rows)
         if wrt == "parameters":
             products = numpy.zeros_like(directions)
             self.second_order(rows, weights, None, directions, None, products)
             return products
         products = numpy.zeros((n_rows * len(directions), self.n_inputs))
-        self.second_order(rows, weights, directions, None, products, None)
+        self.second_order(rows, numpy.ones(n_rows), directions, None, products, None)
         return products.reshape(*shape, *directions.shape)
 
     def _places(self, parameters):
@@ -208,23 +203,6 @@ class Program(_core.Program):
             if id(p) not in place_of:
                 raise ValueError(f"parameters[{index}], {p!r}, is not a parameter of {self!r}")
         return [place_of[id(p)] for p in parameters]
-
-
-def _row_weights(reduction, n_rows):
-    import numpy
-
-    if not isinstance(reduction, str):
-        weights = numpy.asarray(reduction, dtype=float)
-        if weights.shape != (n_rows,):
-            raise ValueError(
-                f"reduction wants a weight for each of {n_rows} rows, found shape {weights.shape}"
-            )
-        return weights
-    if reduction not in ("mean", "sum"):
-        raise ValueError(
-            f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
-        )
-    return 1.0 / max(1, n_rows) if reduction == "mean" else 1.0
 
 
 _COLUMN_TYPES = {

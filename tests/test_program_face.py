@@ -5,6 +5,7 @@ import math
 import pickle
 import random
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -94,6 +95,8 @@ def test_outputs_that_are_leaves():
         lambda rows: rows[::-1][::-1],
         lambda rows: rows.astype(">f8"),
         lambda rows: memoryview(np.ascontiguousarray(rows)),
+        lambda rows: rows.astype(object),
+        lambda rows: [[Fraction(number) for number in row] for row in rows],
     ],
 )
 def test_any_layout_of_rows_is_taken(convert):
@@ -116,11 +119,12 @@ BAD_ROWS = [
     (np.ones((2, 4)), ValueError, r"found shape \(2, 4\)"),
     (np.ones((2, 3, 1)), ValueError, r"found shape \(2, 3, 1\)"),
     (1.0, ValueError, "found a single number"),
-    ([[1.0, 2.0, 3.0], [1.0]], ValueError, "rows of one length"),
+    ([[1.0, 2.0, 3.0], [1.0]], ValueError, "rows must be of one length"),
     (["a", "b", "c"], TypeError, "rows must be numbers"),
     (np.ones((1, 3), dtype=complex), TypeError, "complex128"),
-    ([Value(1.0), 2.0, 3.0], TypeError, "found a Value at index 0"),
-    (None, TypeError, "rows must be numbers"),
+    ([Value(1.0), 2.0, 3.0], TypeError, "found Value at index 0"),
+    ([[1.0, 2.0, 3.0], [1.0, Value(2.0), 3.0]], TypeError, r"found Value at index \(1, 1\)"),
+    (None, TypeError, "rows must be numbers, found NoneType"),
     (b"abc", TypeError, "rows must be numbers"),
 ]
 
@@ -182,13 +186,31 @@ def test_several_outputs_have_no_single_gradient():
             call([1.0])
 
 
-def test_an_unknown_reduction_is_refused():
-    x = Value(1.0)
-    program = compile(x * 2, [x])
-    with pytest.raises(ValueError, match="found 'median'"):
-        program.backward([[1.0]], "median")
-    with pytest.raises(ValueError, match=r"a weight for each of 2 rows, found shape \(3,\)"):
-        program.backward([[1.0], [2.0]], [1.0, 2.0, 3.0])
+BAD_REDUCTIONS = [
+    ("median", ValueError, r'reduction must be "mean", "sum" or an array.*, found \'median\''),
+    (None, ValueError, "found None"),
+    ([1.0, 2.0, 3.0], ValueError, r"reduction wants a weight for each of 2 rows.*shape \(3,\)"),
+    (0.5, ValueError, r"reduction wants a weight for each of 2 rows, found shape \(\)"),
+    ([1.0, "b"], TypeError, "reduction must be numbers"),
+    ([1.0, Value(2.0)], TypeError, "reduction must be numbers, found Value at index 1"),
+    ([1.0, 2j], TypeError, "reduction must be numbers, found an array of complex128"),
+]
+
+
+@pytest.mark.parametrize(("reduction", "error", "message"), BAD_REDUCTIONS)
+def test_an_unknown_reduction_is_refused(reduction, error, message):
+    x, w = Value(1.0), Value(2.0)
+    program = compile(w * x, [x])
+    rows = [[1.0], [2.0]]
+    for call in (
+        program.backward,
+        program.value_and_parameter_grad,
+        program.hessian,
+        program.fun(None, rows, reduction),
+    ):
+        with pytest.raises(error, match=message):
+            call([5.0]) if call.__name__ == "objective" else call(rows, reduction)
+    assert w.grad == 0.0
 
 
 # What freezing finds -----------------------------------------------------------------------------
