@@ -390,6 +390,9 @@ cdef class Program:
             )
         return 0
 
+    def _want_one_output(self, method):
+        self.want_one_output(method)
+
     def __call__(self, rows=()):
         """Compute the outputs.
 
@@ -643,10 +646,10 @@ cdef class Program:
             drop_rows(&where)
         return result[0] if where.single else result
 
-    def second_order(self, rows, const double[::1] weights,
-                     const double[:, ::1] input_directions,
-                     const double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
-                     double[:, ::1] by_parameters):
+    def _add_second_order(self, rows, const double[::1] weights,
+                          const double[:, ::1] input_directions,
+                          const double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
+                          double[:, ::1] by_parameters):
         """Add products with the Hessian to arrays; `Program.hvp` says more.
 
         For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the

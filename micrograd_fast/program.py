@@ -72,12 +72,14 @@ class Program(_core.Program):
         -------
         callable
             Assigns its argument to the data of the parameters and returns the total and its
-            gradient, an array as long as its argument. No ``grad`` is touched.
+            gradient, an array as long as its argument. No ``grad`` is touched. Raises ValueError,
+            and assigns nothing, for an argument of another length.
 
         Raises
         ------
         ValueError
-            If one of the Values is not a parameter of the program.
+            If one of the Values is not a parameter of the program or is given twice, or the
+            program is of a sequence of outputs.
 
         Examples
         --------
@@ -87,11 +89,18 @@ class Program(_core.Program):
         >>> value, gradient.tolist()
         (4.0, [-4.0])
         """
+        self._want_one_output("fun")
         chosen = self.parameters if parameters is None else list(parameters)
         places = self._places(chosen)
 
         def objective(numbers):
-            for p, number in zip(chosen, numbers, strict=True):
+            numbers = _core.as_numbers(numbers, "the argument")
+            if numbers.shape != (len(chosen),):
+                raise ValueError(
+                    f"a function of {len(chosen)} parameters wants an argument of shape"
+                    f" ({len(chosen)},), found shape {numbers.shape}"
+                )
+            for p, number in zip(chosen, numbers.tolist(), strict=True):
                 p.data = number
             total, gradient = self.value_and_parameter_grad(rows, reduction)
             return total, gradient[places]
@@ -184,24 +193,28 @@ class Program(_core.Program):
         """Multiply the Hessian by each of some directions: (..., directions, derivatives)."""
         import numpy
 
-        if self.is_sequence:
-            raise ValueError("a Hessian wants a program of one output, found a sequence")
+        self._want_one_output("a Hessian")
         shape = numpy.shape(self(rows))
         n_rows = shape[0] if shape else 1
         weights = _core.weights_of_rows(reduction, n_rows)
         if wrt == "parameters":
             products = numpy.zeros_like(directions)
-            self.second_order(rows, weights, None, directions, None, products)
+            self._add_second_order(rows, weights, None, directions, None, products)
             return products
         products = numpy.zeros((n_rows * len(directions), self.n_inputs))
-        self.second_order(rows, numpy.ones(n_rows), directions, None, products, None)
+        self._add_second_order(rows, numpy.ones(n_rows), directions, None, products, None)
         return products.reshape(*shape, *directions.shape)
 
     def _places(self, parameters):
+        """The places of some parameters, each of them once, among all."""
         place_of = {id(p): place for place, p in enumerate(self.parameters)}
+        first_index = {}
         for index, p in enumerate(parameters):
             if id(p) not in place_of:
                 raise ValueError(f"parameters[{index}], {p!r}, is not a parameter of {self!r}")
+            first = first_index.setdefault(id(p), index)
+            if first != index:
+                raise ValueError(f"parameters[{index}] is the same Value as parameters[{first}]")
         return [place_of[id(p)] for p in parameters]
 
 

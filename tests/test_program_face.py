@@ -179,9 +179,10 @@ def test_graphs_that_cannot_be_replayed_are_refused_by_name():
 def test_several_outputs_have_no_single_gradient():
     x = Value(1.0)
     program = compile([x * 2, x * 3], [x])
-    for call in (program.value_and_grad, program.backward, program.parameter_grads):
+    for call in (program.value_and_grad, program.backward, program.parameter_grads, program.fun):
         with pytest.raises(
-            ValueError, match="wants a program of one output, found a sequence of 2"
+            ValueError,
+            match=f"{call.__name__} wants a program of one output, found a sequence of 2",
         ):
             call([1.0])
 
@@ -540,8 +541,22 @@ def test_scipy_minimizes_a_program():
     found = minimize(program.fun(w, rows), [0.0, 0.0, 0.0], jac=True)
     assert found.success
     assert found.x == pytest.approx([2.0, -3.0, 0.5], abs=1e-5)
-    with pytest.raises(ValueError, match=r"parameters\[1\]"):
-        program.fun([w[0], Value(1.0)])
+
+
+def test_functions_of_parameters_take_each_of_them_once():
+    w, b = Value(1.0), Value(2.0)
+    program = compile(w * w + b)
+    assert program.fun([b, w])([3.0, 4.0])[1].tolist() == [1.0, 8.0]
+    with pytest.raises(ValueError, match=r"parameters\[1\], Value.* is not a parameter of"):
+        program.fun([w, Value(1.0)])
+    with pytest.raises(ValueError, match=r"parameters\[2\] is the same Value as parameters\[0\]"):
+        program.fun([w, b, w])
+    for numbers in ([5.0], [5.0, 6.0, 7.0], 5.0, [[5.0, 6.0]]):
+        with pytest.raises(ValueError, match=r"wants an argument of shape \(2,\), found shape"):
+            program.fun()(numbers)
+    with pytest.raises(TypeError, match="the argument must be numbers, found NoneType at index 1"):
+        program.fun()([5.0, None])
+    assert (w.data, b.data) == (4.0, 3.0)
 
 
 def test_gradients_of_rows_are_those_of_torch():
