@@ -32,7 +32,32 @@ class Program(_core.Program):
     is_sequence : bool
         Whether it was made of a sequence of outputs, so that results have an axis for them.
     frozen_reads : list of str
-        Where a traced function read the data of a Value; see `jit`.
+        Where a traced function read the data of a Value; see `jit`. It is not saved.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, compile
+    >>> x, w = Value(0.0), Value(3.0)
+    >>> program = compile(w * x * x, [x])
+    >>> program
+    <Program of 1 inputs, 1 parameters: 4 nodes>
+    >>> rows = [[1.0], [2.0]]
+    >>> program(rows).tolist()
+    [3.0, 12.0]
+    >>> values, grads = program.value_and_grad(rows)
+    >>> grads.tolist()
+    [[6.0], [12.0]]
+    >>> program.parameter_grads(rows).tolist()
+    [[1.0], [4.0]]
+    >>> total, gradient = program.value_and_parameter_grad(rows, reduction="sum")
+    >>> total, gradient.tolist()
+    (15.0, [5.0])
+    >>> program.backward(rows), w.grad
+    (7.5, 2.5)
+    >>> compile([w * x, w + x], [x]).jacobian([2.0]).tolist()
+    [[3.0], [1.0]]
+    >>> program.stats()["steps"]
+    2
     """
 
     def save(self, path):
@@ -227,6 +252,7 @@ _COLUMN_TYPES = {
     "h": "f8",
     "outputs": "u4",
 }
+_FILE_COLUMNS = ("format", *_COLUMN_TYPES, "operations", "n_inputs", "is_sequence", "fast", "data")
 
 
 def load_program(path):
@@ -270,19 +296,27 @@ def load_program(path):
 
     with open(path, "rb") as file:
         try:
-            with numpy.load(file, allow_pickle=False) as archive:
-                columns = {name: archive[name] for name in archive.files}
-            return _program_of_columns(columns)
+            archive = numpy.load(file, allow_pickle=False)
+            if not isinstance(archive, numpy.lib.npyio.NpzFile):
+                raise ValueError("it holds one array, wanted an archive")
+            return _program_of_columns({name: archive[name] for name in archive.files})
         # A damaged archive fails with whatever the damage is first met by.
         except Exception as error:
             raise ValueError(f"{os.fspath(path)} is not a program: {error}") from error
 
 
 def _program_of_columns(columns):
+    missing = [name for name in _FILE_COLUMNS if name not in columns]
+    if missing:
+        raise ValueError(f"it has no {missing[0]!r}")
     found = str(columns["format"])
     if found != _FILE_FORMAT:
         raise ValueError(f"its format is {found!r}, wanted {_FILE_FORMAT!r}")
-    tape = {name: columns[name].astype(code).tobytes() for name, code in _COLUMN_TYPES.items()}
+    tape = {
+        # Only the order of the bytes may be another one: a cast would hide damage.
+        name: columns[name].astype(code, casting="equiv").tobytes()
+        for name, code in _COLUMN_TYPES.items()
+    }
     tape["operations"] = columns["operations"].tolist()
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["is_sequence"] = bool(columns["is_sequence"])

@@ -355,6 +355,31 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         load_program(tmp_path / "nowhere.npz")
 
 
+def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
+    loss, inputs, _ = moons_loss()
+    path = tmp_path / "program.npz"
+    compile(loss, inputs).save(path)
+    columns = dict(np.load(path))
+    for name in columns:
+        np.savez(path, **{key: column for key, column in columns.items() if key != name})
+        with pytest.raises(ValueError, match=f"is not a program: it has no '{name}'"):
+            load_program(path)
+    # Numbers that a cast to the column's type would turn into sound ones.
+    for name, column in [("op", columns["op"] + 256.0), ("a", columns["a"].astype("i8") + 2**32)]:
+        np.savez(path, **{**columns, name: column})
+        with pytest.raises(ValueError, match="is not a program: Cannot cast"):
+            load_program(path)
+    np.savez(
+        path,
+        **{key: column.astype(column.dtype.newbyteorder()) for key, column in columns.items()},
+    )
+    assert load_program(path)([0.0] * 3) == 1.0
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(ValueError, match="is not a program: it holds one array"):
+        load_program(path)
+
+
 def test_made_up_tapes_are_refused_and_never_crash():
     loss, inputs, _ = moons_loss()
     program = compile(loss, inputs)
