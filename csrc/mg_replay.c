@@ -14,12 +14,6 @@
 #define NO_DEPENDENCES
 #endif
 
-#if defined(__GNUC__)
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define ALWAYS_INLINE inline
-#endif
-
 /* Whether an entry's value, or in the sweep its slopes, can be had at a point. */
 static mg_status try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
     mg_status st = MG_OK;
@@ -47,33 +41,8 @@ static void note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, 
     }
 }
 
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-#define MG_X86_BUILDS 1
-
-#define KERNEL(name) avx512_##name
-#define KERNEL_NAME "avx512"
-#define KERNEL_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
-#include "mg_replay.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
-
-#define KERNEL(name) avx2_##name
-#define KERNEL_NAME "avx2"
-#define KERNEL_TARGET __attribute__((target("avx2")))
-#include "mg_replay.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
-#endif
-
-#define KERNEL(name) baseline_##name
-#define KERNEL_NAME "baseline"
-#define KERNEL_TARGET
-#include "mg_replay.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
+#define MG_BUILD "mg_replay.inc"
+#include "mg_builds.inc"
 
 static const mg_replay_build *current_build(void) {
     static const mg_replay_build *const builds[] = {

@@ -29,6 +29,7 @@ Reference counts of handles are managed by hand (``PyObject *``) on the hot path
 import builtins
 import operator
 import sys
+from _thread import get_ident
 
 cimport cython
 from cpython.object cimport PyObject

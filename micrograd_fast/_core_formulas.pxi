@@ -424,6 +424,7 @@ def softmax(logits):
     cdef mg_node *exponentials
     if not all_plain(logits) or not formulas_unchanged():
         return None
+    note_read()  # of the largest logit
     n = len(<list>logits)
     exponentials = node_array(2 * n)
     try:
@@ -449,6 +450,7 @@ def log_softmax(logits):
     cdef mg_node *shifted
     if not all_plain(logits) or not formulas_unchanged():
         return None
+    note_read()  # of the largest logit
     n = len(<list>logits)
     shifted = node_array(2 * n)
     try:
@@ -483,6 +485,7 @@ def sum_of_cross_entropies(rows, classes):
             return None
         widest = max(widest, <size_t>len(<list>row))
         n_nodes += 4 * <size_t>len(<list>row) + 6
+    note_read()  # of the largest logit
     terms = node_array(n_rows + 2 * widest)
     shifted = terms + n_rows
     try:

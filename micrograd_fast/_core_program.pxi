@@ -18,40 +18,44 @@ cdef extern from "Python.h":
     void PyBuffer_Release(Py_buffer *)
     int PyBUF_STRIDED_RO
     int PyBUF_FORMAT
-    int PyBUF_WRITABLE
-
-    unsigned long PyThread_get_thread_ident()
 
 cdef enum:
     N_SHORT_ROW = 32  # inputs of a row that needs no memory of its own
     LONG_REPLAY = 2000  # steps times rows from which on giving up the lock is worth it
 
-# Where threads that trace a function have read the data of Values, by thread; None if none does.
+# For each thread that is tracing a function, the list of places at which it reads the data of
+# Values; None if no thread is.
 cdef dict watched_reads = None
 
 
 def watch_reads(reads):
-    """Append every place where this thread reads the data of a Value to a list from now on, or
-    stop (None). Returns what was asked before."""
+    """Append every place at which this thread reads the data of a Value to a list from now on.
+
+    None stops that. Returns the list from before, or None.
+    """
     global watched_reads
-    changed = dict(watched_reads or ())
-    before = changed.pop(PyThread_get_thread_ident(), None)
+    watched = {} if watched_reads is None else dict(watched_reads)
+    before = watched.pop(get_ident(), None)
     if reads is not None:
-        changed[PyThread_get_thread_ident()] = reads
-    watched_reads = changed or None
+        watched[get_ident()] = reads
+    watched_reads = watched or None
     return before
 
 
-def watches_reads():
-    """Tell whether this thread is tracing a function."""
-    return watched_reads is not None and PyThread_get_thread_ident() in watched_reads
+def is_watching_reads():
+    """Whether this thread is tracing a function."""
+    return watched_reads is not None and get_ident() in watched_reads
 
 
 cdef int note_read() except -1:
-    reads = watched_reads.get(PyThread_get_thread_ident())
-    if reads is not None:
-        frame = sys._getframe(0)
-        reads.append((frame.f_code.co_filename, frame.f_lineno))
+    """Note the line that reads data: the program's own, where this library does it for it."""
+    if not is_watching_reads():
+        return 0
+    frame = innermost = sys._getframe(0)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_fast."):
+        frame = frame.f_back
+    frame = innermost if frame is None else frame
+    watched_reads[get_ident()].append((frame.f_code.co_filename, frame.f_lineno))
     return 0
 
 
@@ -66,8 +70,9 @@ cdef struct Rows:
     double short_row[32]
 
 
-cdef int check_fit(double[::1] weights, double[:, ::1] directions, double[:, ::1] products,
-                   Py_ssize_t n_rows, Py_ssize_t length, Py_ssize_t n_products) except -1:
+cdef int check_fit(const double[::1] weights, const double[:, ::1] directions,
+                   double[:, ::1] products, Py_ssize_t n_rows, Py_ssize_t length,
+                   Py_ssize_t n_products) except -1:
     found = (weights.shape[0], directions.shape[1], products.shape[0], products.shape[1])
     wanted = (n_rows, length, n_products, length)
     if found != wanted:
@@ -82,23 +87,24 @@ cdef object describe_shape(object shape):
     return f"shape {tuple(shape)}"
 
 
-cdef object as_array(object rows, str name, str wanted):
-    """Anything else as a float64 array; `name` is the argument's, `wanted` what it should be."""
+def as_numbers(given, name):
+    """Anything as a contiguous float64 array; what is no real number is refused by its index."""
+    import numbers
+
     import numpy
 
-    if not hasattr(rows, "__array__"):
-        for index, row in enumerate(rows if isinstance(rows, (list, tuple)) else ()):
-            if is_value(<PyObject *>row):
-                raise TypeError(f"{name} must be numbers, found a Value at index {index}")
     try:
-        array = numpy.asarray(rows)
+        array = numpy.asarray(given)
     except ValueError as error:
-        raise ValueError(f"{name} must be {wanted}: {error}") from None
-    if array.dtype.kind not in "fiub" and array.size > 0:
+        raise ValueError(f"{name} must be of one length: {error}") from None
+    if array.dtype.kind == "O":
+        for index, entry in numpy.ndenumerate(array):
+            if not isinstance(entry, numbers.Real):
+                where = f" at index {index[0] if len(index) == 1 else index}" if index else ""
+                raise TypeError(f"{name} must be numbers, found {type(entry).__name__}{where}")
+    elif array.dtype.kind not in "fiub" and array.size > 0:
         raise TypeError(f"{name} must be numbers, found an array of {array.dtype}")
-    if array.ndim == 0:
-        raise ValueError(f"{name} must be {wanted}, found a single number")
-    return numpy.ascontiguousarray(array, dtype=numpy.float64)
+    return numpy.asarray(array, dtype=numpy.float64, order="C")
 
 
 cdef bint read_short_row(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
@@ -160,11 +166,11 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
         try:
             take_view(given, rows)
         except (BufferError, ValueError):
-            pass  # an array of dates, say, which as_array names
+            pass  # an array of dates, say, which as_numbers names
         if rows.is_view and not is_matrix_of_doubles(view):
             drop_rows(rows)
     if not rows.is_view:
-        take_view(as_array(given, "rows", "one row or rows of one length"), rows)
+        take_view(as_numbers(given, "rows"), rows)
     try:
         if view.ndim == 1 and (view.shape[0] == n_inputs):
             rows.single = True
@@ -180,7 +186,7 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
             shape = describe_shape([view.shape[i] for i in range(view.ndim)])
             raise ValueError(
                 f"a program of {n_inputs} inputs wants rows of shape ({n_inputs},) or"
-                f" (batch, {n_inputs}), found {shape}"
+                f" (batch, {n_inputs}), found {shape if view.ndim else 'a single number'}"
             )
         rows.numbers = <const char *>view.buf
     except BaseException:
@@ -189,37 +195,48 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
     return 0
 
 
+cdef double *numbers_of(object array) except? NULL:
+    """Where the numbers of a contiguous float64 array are, as long as it lives."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_STRIDED_RO)
+    PyBuffer_Release(&view)
+    return <double *>view.buf
+
+
 cdef object new_array(tuple shape, bint zeros, double **numbers):
     """A float64 array and where its numbers are. It outlives the call that fills it."""
     import numpy
 
-    cdef Py_buffer view
     array = numpy.zeros(shape) if zeros else numpy.empty(shape)
-    PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_WRITABLE)
-    numbers[0] = <double *>view.buf
-    PyBuffer_Release(&view)
+    numbers[0] = numbers_of(array)
     return array
 
 
-def weights_of_rows(given, n_rows):
-    """Return an array of float64 with a weight for each row."""
-    array = as_array(given, "reduction", "a name or a weight for each row")
-    if array.shape != (n_rows,):
+cdef object row_weights(object reduction, Py_ssize_t n_rows, double *same):
+    """The weights of the rows as an array, or None where all have the same."""
+    if isinstance(reduction, str) or reduction is None:
+        if reduction not in ("mean", "sum"):
+            raise ValueError(
+                f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
+            )
+        same[0] = 1.0 / max(1, n_rows) if reduction == "mean" else 1.0
+        return None
+    weights = as_numbers(reduction, "reduction")
+    if weights.shape != (n_rows,):
         raise ValueError(
             f"reduction wants a weight for each of {n_rows} rows,"
-            f" found {describe_shape(array.shape)}"
+            f" found {describe_shape(weights.shape)}"
         )
-    return array
+    return weights
 
 
-cdef object row_weights(object given, Py_ssize_t n_rows, double **weights):
-    """The weights of the rows as an array, which must outlive their use."""
-    cdef Py_buffer view
-    array = weights_of_rows(given, n_rows)
-    PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_STRIDED_RO)
-    weights[0] = <double *>view.buf
-    PyBuffer_Release(&view)
-    return array
+def weights_of_rows(reduction, n_rows):
+    """The weights that a reduction gives to rows, as an array."""
+    import numpy
+
+    cdef double same = 1.0
+    weights = row_weights(reduction, n_rows, &same)
+    return numpy.full(n_rows, same) if weights is None else weights
 
 
 cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,
@@ -272,7 +289,6 @@ cdef class Program:
     cdef readonly tuple parameters
     cdef readonly bint is_sequence
     cdef readonly list frozen_reads
-    cdef size_t n_calls
 
     def __cinit__(self, made_here=None):
         if made_here is not MADE_HERE:
@@ -401,6 +417,9 @@ cdef class Program:
                 f" {self.program.tape.n_outputs}; jacobian takes any number"
             )
         return 0
+
+    def _want_one_output(self, method):
+        self.want_one_output(method)
 
     def __call__(self, rows=()):
         """Compute the outputs.
@@ -601,15 +620,9 @@ cdef class Program:
         memset(&batch, 0, sizeof(mg_batch))
         read_rows(rows, self.program.tape.n_inputs, &where)
         try:
-            batch.seed = 1.0
-            if not isinstance(reduction, str):
-                given = row_weights(reduction, where.n_rows, &weights)
-            elif reduction == "mean":
-                batch.seed = 1.0 / max(1, where.n_rows)
-            elif reduction != "sum":
-                raise ValueError(
-                    f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
-                )
+            given = row_weights(reduction, where.n_rows, &batch.seed)
+            if given is not None:
+                weights = numbers_of(given)
             held = None if where.n_rows <= 1 else new_array((where.n_rows,), False, &values)
             batch.values = values
             batch.backward = True
@@ -661,9 +674,10 @@ cdef class Program:
             drop_rows(&where)
         return result[0] if where.single else result
 
-    def second_order(self, rows, double[::1] weights, double[:, ::1] input_directions,
-                     double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
-                     double[:, ::1] by_parameters):
+    def _add_second_order(self, rows, const double[::1] weights,
+                          const double[:, ::1] input_directions,
+                          const double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
+                          double[:, ::1] by_parameters):
         """Add products with the Hessian to arrays; `Program.hvp` says more.
 
         For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
@@ -679,7 +693,9 @@ cdef class Program:
         cdef size_t i, n_inputs = tape.n_inputs, n_parameters = tape.n_parameters
         cdef Py_ssize_t r = 0, d
         cdef bint by_parameter = parameter_directions is not None
-        cdef double[:, ::1] directions = parameter_directions if by_parameter else input_directions
+        cdef const double[:, ::1] directions = (
+            parameter_directions if by_parameter else input_directions
+        )
         cdef double[:, ::1] products = by_parameters if by_parameter else by_inputs
         cdef size_t length = n_parameters if by_parameter else n_inputs
         cdef Py_ssize_t n_directions

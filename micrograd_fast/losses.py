@@ -331,8 +331,11 @@ def _rows(values, targets):
             f"wanted one class for each row, found {len(rows)} rows and {len(classes)} classes"
         )
     for i, (row, k) in enumerate(zip(rows, classes)):
+        if hasattr(k, "tolist"):
+            k = k.tolist()
         if isinstance(k, float) and k.is_integer():
-            classes[i] = k = int(k)
+            k = int(k)
+        classes[i] = k
         if not isinstance(k, int) or not 0 <= k < len(row):
             raise ValueError(f"target {i} must be a class from 0 to {len(row) - 1}, found {k!r}")
     return rows, classes

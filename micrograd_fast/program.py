@@ -32,7 +32,32 @@ class Program(_core.Program):
     is_sequence : bool
         Whether it was made of a sequence of outputs, so that results have an axis for them.
     frozen_reads : list of str
-        Where a traced function read the data of a Value; see `jit`.
+        Where a traced function read the data of a Value; see `jit`. It is not saved.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, compile
+    >>> x, w = Value(0.0), Value(3.0)
+    >>> program = compile(w * x * x, [x])
+    >>> program
+    <Program of 1 inputs, 1 parameters: 4 nodes>
+    >>> rows = [[1.0], [2.0]]
+    >>> program(rows).tolist()
+    [3.0, 12.0]
+    >>> values, grads = program.value_and_grad(rows)
+    >>> grads.tolist()
+    [[6.0], [12.0]]
+    >>> program.parameter_grads(rows).tolist()
+    [[1.0], [4.0]]
+    >>> total, gradient = program.value_and_parameter_grad(rows, reduction="sum")
+    >>> total, gradient.tolist()
+    (15.0, [5.0])
+    >>> program.backward(rows), w.grad
+    (7.5, 2.5)
+    >>> compile([w * x, w + x], [x]).jacobian([2.0]).tolist()
+    [[3.0], [1.0]]
+    >>> program.stats()["steps"]
+    2
     """
 
     def save(self, path):
@@ -72,12 +97,14 @@ class Program(_core.Program):
         -------
         callable
             Assigns its argument to the data of the parameters and returns the total and its
-            gradient, an array as long as its argument. No ``grad`` is touched.
+            gradient, an array as long as its argument. No ``grad`` is touched. Raises ValueError,
+            and assigns nothing, for an argument of another length.
 
         Raises
         ------
         ValueError
-            If one of the Values is not a parameter of the program.
+            If one of the Values is not a parameter of the program or is given twice, or the
+            program is of a sequence of outputs.
 
         Examples
         --------
@@ -87,11 +114,18 @@ class Program(_core.Program):
         >>> value, gradient.tolist()
         (4.0, [-4.0])
         """
+        self._want_one_output("fun")
         chosen = self.parameters if parameters is None else list(parameters)
         places = self._places(chosen)
 
         def objective(numbers):
-            for p, number in zip(chosen, numbers, strict=True):
+            numbers = _core.as_numbers(numbers, "the argument")
+            if numbers.shape != (len(chosen),):
+                raise ValueError(
+                    f"a function of {len(chosen)} parameters wants an argument of shape"
+                    f" ({len(chosen)},), found shape {numbers.shape}"
+                )
+            for p, number in zip(chosen, numbers.tolist(), strict=True):
                 p.data = number
             total, gradient = self.value_and_parameter_grad(rows, reduction)
             return total, gradient[places]
@@ -136,9 +170,7 @@ class Program(_core.Program):
         >>> compile(a * a * b).hvp([1.0, 0.0]).tolist()
         [6.0, 4.0]
         """
-        import numpy
-
-        directions = numpy.asarray(vector, dtype=float)
+        directions = _core.as_numbers(vector, "vector")
         length = self._length(wrt)
         if directions.shape != (length,):
             raise ValueError(
@@ -186,38 +218,29 @@ class Program(_core.Program):
         """Multiply the Hessian by each of some directions: (..., directions, derivatives)."""
         import numpy
 
-        if self.is_sequence:
-            raise ValueError("a Hessian wants a program of one output, found a sequence")
+        self._want_one_output("a Hessian")
         shape = numpy.shape(self(rows))
         n_rows = shape[0] if shape else 1
-        weights = numpy.ones(n_rows)
-        if wrt == "parameters":
-            weights *= _row_weights(reduction, n_rows)
-        directions = numpy.ascontiguousarray(directions)
+        weights = _core.weights_of_rows(reduction, n_rows)
         if wrt == "parameters":
             products = numpy.zeros_like(directions)
-            self.second_order(rows, weights, None, directions, None, products)
+            self._add_second_order(rows, weights, None, directions, None, products)
             return products
         products = numpy.zeros((n_rows * len(directions), self.n_inputs))
-        self.second_order(rows, weights, directions, None, products, None)
+        self._add_second_order(rows, numpy.ones(n_rows), directions, None, products, None)
         return products.reshape(*shape, *directions.shape)
 
     def _places(self, parameters):
+        """The places of some parameters, each of them once, among all."""
         place_of = {id(p): place for place, p in enumerate(self.parameters)}
+        first_index = {}
         for index, p in enumerate(parameters):
             if id(p) not in place_of:
                 raise ValueError(f"parameters[{index}], {p!r}, is not a parameter of {self!r}")
+            first = first_index.setdefault(id(p), index)
+            if first != index:
+                raise ValueError(f"parameters[{index}] is the same Value as parameters[{first}]")
         return [place_of[id(p)] for p in parameters]
-
-
-def _row_weights(reduction, n_rows):
-    if not isinstance(reduction, str):
-        return _core.weights_of_rows(reduction, n_rows)
-    if reduction not in ("mean", "sum"):
-        raise ValueError(
-            f'reduction must be "mean", "sum" or an array of weights, found {reduction!r}'
-        )
-    return 1.0 / max(1, n_rows) if reduction == "mean" else 1.0
 
 
 _COLUMN_TYPES = {
@@ -229,6 +252,7 @@ _COLUMN_TYPES = {
     "h": "f8",
     "outputs": "u4",
 }
+_FILE_COLUMNS = ("format", *_COLUMN_TYPES, "operations", "n_inputs", "is_sequence", "fast", "data")
 
 
 def load_program(path):
@@ -272,19 +296,27 @@ def load_program(path):
 
     with open(path, "rb") as file:
         try:
-            with numpy.load(file, allow_pickle=False) as archive:
-                columns = {name: archive[name] for name in archive.files}
-            return _program_of_columns(columns)
+            archive = numpy.load(file, allow_pickle=False)
+            if not isinstance(archive, numpy.lib.npyio.NpzFile):
+                raise ValueError("it holds one array, wanted an archive")
+            return _program_of_columns({name: archive[name] for name in archive.files})
         # A damaged archive fails with whatever the damage is first met by.
         except Exception as error:
             raise ValueError(f"{os.fspath(path)} is not a program: {error}") from error
 
 
 def _program_of_columns(columns):
+    missing = [name for name in _FILE_COLUMNS if name not in columns]
+    if missing:
+        raise ValueError(f"it has no {missing[0]!r}")
     found = str(columns["format"])
     if found != _FILE_FORMAT:
         raise ValueError(f"its format is {found!r}, wanted {_FILE_FORMAT!r}")
-    tape = {name: columns[name].astype(code).tobytes() for name, code in _COLUMN_TYPES.items()}
+    tape = {
+        # Only the order of the bytes may be another one: a cast would hide damage.
+        name: columns[name].astype(code, casting="equiv").tobytes()
+        for name, code in _COLUMN_TYPES.items()
+    }
     tape["operations"] = columns["operations"].tolist()
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["is_sequence"] = bool(columns["is_sequence"])
@@ -298,7 +330,9 @@ def compile(output, inputs=(), *, fast=False):
 
     Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
     were written as numbers are constants. What is frozen is the graph: where Python code looked
-    at ``data`` to decide something while the graph was built, the decision stays as it was.
+    at ``data`` to decide something while the graph was built, the decision stays as it was. The
+    softmaxes do: they subtract the largest logit of the graph's own numbers, and a row whose
+    logits are hundreds above that overflows.
 
     Parameters
     ----------
@@ -355,13 +389,13 @@ def jit(function=None, *, frozen_reads="warn"):
     """Trace a function of numbers at its first call, and replay it after.
 
     The function is called with Values in place of the numbers, once for each structure of its
-    arguments: numbers, and lists, tuples, dicts and arrays of them. Arguments of any other kind
-    are handed on as they are, and their identity is part of the structure. What a call returns is
-    the value of what the function returned.
+    arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them. Arguments
+    of any other kind, True and False among them, are handed on as they are, and their identity is
+    part of the structure. What a call returns is the value of what the function returned. While
+    another function is traced, a call is part of that trace.
 
     A function that reads ``data`` while it is traced can decide something by it, and the decision
-    is frozen with the graph. Every such read is listed in `Program.frozen_reads`. One traced
-    function may call another, which is then a plain call and part of the same graph.
+    is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
 
     Parameters
     ----------
@@ -376,8 +410,8 @@ def jit(function=None, *, frozen_reads="warn"):
     callable
         Called with numbers, it returns a float, or an array for a sequence. Its
         ``program(*args)`` is the `Program` for such arguments, whose rows have all the numbers
-        in them from left to right; ``value_and_grad(*args)`` and ``backward(*args)`` are that
-        program's.
+        in them from left to right, as they are in the call; ``value_and_grad(*args)`` and
+        ``backward(*args)`` are that program's.
 
     Raises
     ------
@@ -413,30 +447,29 @@ class _Jitted:
         self._frozen_reads = frozen_reads
         self._programs = {}
 
-    def __call__(self, *args):
-        if _core.watches_reads():
-            # The function that calls this one is being traced: this belongs into its graph.
-            return self._function(*args)
-        program, row = self._prepared(args)
+    def __call__(self, *args, **kwargs):
+        if _core.is_watching_reads():
+            return self._function(*args, **kwargs)
+        program, row = self._prepared(args, kwargs)
         return program(row)
 
-    def value_and_grad(self, *args):
+    def value_and_grad(self, *args, **kwargs):
         """Compute the value and its derivatives by the numbers, from left to right."""
-        program, row = self._prepared(args)
+        program, row = self._prepared(args, kwargs)
         return program.value_and_grad(row)
 
-    def backward(self, *args):
+    def backward(self, *args, **kwargs):
         """Add the derivatives by the parameters to their ``grad``; return the value."""
-        program, row = self._prepared(args)
+        program, row = self._prepared(args, kwargs)
         return program.backward(row)
 
-    def program(self, *args):
+    def program(self, *args, **kwargs):
         """Return the program for arguments of this structure."""
-        return self._prepared(args)[0]
+        return self._prepared(args, kwargs)[0]
 
-    def _prepared(self, args):
+    def _prepared(self, args, kwargs):
         row, others = [], []
-        structure = _flatten(args, row, others)
+        structure = _flatten((args, kwargs), row, others)
         key = (structure, *map(id, others))
         if key not in self._programs:
             # What is kept with the program keeps the identities from being used again.
@@ -445,11 +478,11 @@ class _Jitted:
 
     def _traced(self, structure, row, others):
         inputs = [Value(number) for number in row]
-        args = _unflatten(structure, iter(inputs), iter(others))
+        args, kwargs = _unflatten(structure, iter(inputs), iter(others))
         reads = []
         before = _core.watch_reads(reads)
         try:
-            output = self._function(*args)
+            output = self._function(*args, **kwargs)
         finally:
             _core.watch_reads(before)
         places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
@@ -479,7 +512,8 @@ def _flatten(argument, row, others):
     if isinstance(argument, dict):
         items = (_flatten(item, row, others) for item in argument.values())
         return (dict, tuple(argument), *items)
-    if isinstance(argument, (int, float)):
+    # A bool is there to be branched on, which a Value in its place could not be.
+    if isinstance(argument, (int, float)) and not isinstance(argument, bool):
         row.append(float(argument))
         return _NUMBER
     others.append(argument)

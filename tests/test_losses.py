@@ -2,6 +2,7 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -82,6 +83,23 @@ def test_softmax_sums_to_one_and_does_not_overflow():
     assert sum(p.data for p in probabilities) == pytest.approx(1.0, rel=1e-15)
     wanted = torch.softmax(torch.tensor([1000.0, 999.0, -1000.0], dtype=torch.float64), 0)
     assert [p.data for p in probabilities] == pytest.approx(wanted.tolist(), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        [np.int64(2), np.uint8(0)],
+        np.array([2, 0]),
+        [np.float64(2.0), 0.0],
+        [torch.tensor(2), torch.tensor(0)],
+        torch.tensor([2, 0]),
+        (2, 0),
+    ],
+)
+def test_classes_may_be_numbers_of_any_library(classes):
+    rows = [leaves(Value, [0.5, -1.0, 2.0]), leaves(Value, [1.0, 0.25, -3.0])]
+    for loss in (losses.cross_entropy, losses.nll_loss):
+        assert loss(rows, classes).data == loss(rows, [2, 0]).data
 
 
 def test_cross_entropy_of_one_sample_takes_a_class():

@@ -5,6 +5,7 @@ import math
 import pickle
 import random
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -94,6 +95,8 @@ def test_outputs_that_are_leaves():
         lambda rows: rows[::-1][::-1],
         lambda rows: rows.astype(">f8"),
         lambda rows: memoryview(np.ascontiguousarray(rows)),
+        lambda rows: rows.astype(object),
+        lambda rows: [[Fraction(number) for number in row] for row in rows],
     ],
 )
 def test_any_layout_of_rows_is_taken(convert):
@@ -116,11 +119,12 @@ BAD_ROWS = [
     (np.ones((2, 4)), ValueError, r"found shape \(2, 4\)"),
     (np.ones((2, 3, 1)), ValueError, r"found shape \(2, 3, 1\)"),
     (1.0, ValueError, "found a single number"),
-    ([[1.0, 2.0, 3.0], [1.0]], ValueError, "rows of one length"),
+    ([[1.0, 2.0, 3.0], [1.0]], ValueError, "rows must be of one length"),
     (["a", "b", "c"], TypeError, "rows must be numbers"),
     (np.ones((1, 3), dtype=complex), TypeError, "complex128"),
-    ([Value(1.0), 2.0, 3.0], TypeError, "found a Value at index 0"),
-    (None, TypeError, "rows must be numbers"),
+    ([Value(1.0), 2.0, 3.0], TypeError, "found Value at index 0"),
+    ([[1.0, 2.0, 3.0], [1.0, Value(2.0), 3.0]], TypeError, r"found Value at index \(1, 1\)"),
+    (None, TypeError, "rows must be numbers, found NoneType"),
     (b"abc", TypeError, "rows must be numbers"),
 ]
 
@@ -175,20 +179,39 @@ def test_graphs_that_cannot_be_replayed_are_refused_by_name():
 def test_several_outputs_have_no_single_gradient():
     x = Value(1.0)
     program = compile([x * 2, x * 3], [x])
-    for call in (program.value_and_grad, program.backward, program.parameter_grads):
+    for call in (program.value_and_grad, program.backward, program.parameter_grads, program.fun):
         with pytest.raises(
-            ValueError, match="wants a program of one output, found a sequence of 2"
+            ValueError,
+            match=f"{call.__name__} wants a program of one output, found a sequence of 2",
         ):
             call([1.0])
 
 
-def test_an_unknown_reduction_is_refused():
-    x = Value(1.0)
-    program = compile(x * 2, [x])
-    with pytest.raises(ValueError, match="found 'median'"):
-        program.backward([[1.0]], "median")
-    with pytest.raises(ValueError, match=r"a weight for each of 2 rows, found shape \(3,\)"):
-        program.backward([[1.0], [2.0]], [1.0, 2.0, 3.0])
+BAD_REDUCTIONS = [
+    ("median", ValueError, r'reduction must be "mean", "sum" or an array.*, found \'median\''),
+    (None, ValueError, "found None"),
+    ([1.0, 2.0, 3.0], ValueError, r"reduction wants a weight for each of 2 rows.*shape \(3,\)"),
+    (0.5, ValueError, r"reduction wants a weight for each of 2 rows, found shape \(\)"),
+    ([1.0, "b"], TypeError, "reduction must be numbers"),
+    ([1.0, Value(2.0)], TypeError, "reduction must be numbers, found Value at index 1"),
+    ([1.0, 2j], TypeError, "reduction must be numbers, found an array of complex128"),
+]
+
+
+@pytest.mark.parametrize(("reduction", "error", "message"), BAD_REDUCTIONS)
+def test_an_unknown_reduction_is_refused(reduction, error, message):
+    x, w = Value(1.0), Value(2.0)
+    program = compile(w * x, [x])
+    rows = [[1.0], [2.0]]
+    for call in (
+        program.backward,
+        program.value_and_parameter_grad,
+        program.hessian,
+        program.fun(None, rows, reduction),
+    ):
+        with pytest.raises(error, match=message):
+            call([5.0]) if call.__name__ == "objective" else call(rows, reduction)
+    assert w.grad == 0.0
 
 
 # What freezing finds -----------------------------------------------------------------------------
@@ -332,6 +355,31 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         load_program(tmp_path / "nowhere.npz")
 
 
+def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
+    loss, inputs, _ = moons_loss()
+    path = tmp_path / "program.npz"
+    compile(loss, inputs).save(path)
+    columns = dict(np.load(path))
+    for name in columns:
+        np.savez(path, **{key: column for key, column in columns.items() if key != name})
+        with pytest.raises(ValueError, match=f"is not a program: it has no '{name}'"):
+            load_program(path)
+    # Numbers that a cast to the column's type would turn into sound ones.
+    for name, column in [("op", columns["op"] + 256.0), ("a", columns["a"].astype("i8") + 2**32)]:
+        np.savez(path, **{**columns, name: column})
+        with pytest.raises(ValueError, match="is not a program: Cannot cast"):
+            load_program(path)
+    np.savez(
+        path,
+        **{key: column.astype(column.dtype.newbyteorder()) for key, column in columns.items()},
+    )
+    assert load_program(path)([0.0] * 3) == 1.0
+    with open(path, "wb") as file:
+        np.save(file, np.ones(3))
+    with pytest.raises(ValueError, match="is not a program: it holds one array"):
+        load_program(path)
+
+
 def test_made_up_tapes_are_refused_and_never_crash():
     loss, inputs, _ = moons_loss()
     program = compile(loss, inputs)
@@ -425,6 +473,68 @@ def test_a_frozen_branch_is_loud():
         jit(sign, frozen_reads="maybe")
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        micrograd_fast.softmax,
+        micrograd_fast.log_softmax,
+        lambda logits: micrograd_fast.cross_entropy([logits], [1]),
+    ],
+)
+def test_the_largest_logit_is_frozen_and_loud(loss):
+    frozen = jit(lambda *logits: loss(list(logits)))
+    with pytest.warns(RuntimeWarning, match=r"read the data of a Value.*test_program_face.py"):
+        frozen(1.0, 2.0)
+    assert len(frozen.program(1.0, 2.0).frozen_reads) == 1
+    with pytest.raises(RuntimeError, match="is frozen"):
+        jit(lambda *logits: loss(list(logits)), frozen_reads="error")(1.0, 2.0)
+
+
+def test_reads_of_other_threads_are_their_own():
+    other = Value(1.0)
+
+    def read_in_a_thread(x):
+        in_threads(lambda _: other.data, n_threads=2)
+        return x * 2.0
+
+    assert jit(read_in_a_thread).program(1.0).frozen_reads == []
+
+
+def test_a_trace_within_a_trace_leaves_the_outer_one_watched():
+    inner = jit(lambda x: x * 2.0)
+
+    def outer(x):
+        scale = inner.program(1.0)([4.0])
+        return x * scale if x.data > 0 else x
+
+    with pytest.warns(RuntimeWarning, match="outer read the data"):
+        assert jit(outer)(1.0) == 8.0
+
+
+def test_a_call_while_another_function_is_traced_is_part_of_the_trace():
+    w = Value(3.0)
+    square = jit(lambda x: w * x * x)
+    assert square(5.0) == 75.0
+    both = jit(lambda x: square(x) + square(x + 1.0))
+    assert both(2.0) == 39.0
+    assert both(3.0) == 75.0
+    assert both.value_and_grad(3.0)[1].tolist() == [42.0]
+    assert both.program(3.0).parameters == (w,)
+
+
+def test_flags_are_branched_on_and_names_are_taken():
+    @jit
+    def scaled(x, scale=2.0, *, negate=False):
+        return -x * scale if negate else x * scale
+
+    assert scaled(3.0) == 6.0
+    assert scaled(3.0, negate=True) == -6.0
+    assert scaled(3.0, negate=False) == 6.0
+    assert scaled(x=3.0, scale=4.0, negate=np.True_) == -12.0
+    assert scaled.value_and_grad(scale=4.0, x=3.0)[1].tolist() == [3.0, 4.0]
+    assert scaled.program(3.0, negate=True)([[1.0], [2.0]]).tolist() == [-2.0, -4.0]
+
+
 def test_what_fails_while_it_is_traced_leaves_no_trace():
     @jit
     def broken(x):
@@ -456,8 +566,22 @@ def test_scipy_minimizes_a_program():
     found = minimize(program.fun(w, rows), [0.0, 0.0, 0.0], jac=True)
     assert found.success
     assert found.x == pytest.approx([2.0, -3.0, 0.5], abs=1e-5)
-    with pytest.raises(ValueError, match=r"parameters\[1\]"):
-        program.fun([w[0], Value(1.0)])
+
+
+def test_functions_of_parameters_take_each_of_them_once():
+    w, b = Value(1.0), Value(2.0)
+    program = compile(w * w + b)
+    assert program.fun([b, w])([3.0, 4.0])[1].tolist() == [1.0, 8.0]
+    with pytest.raises(ValueError, match=r"parameters\[1\], Value.* is not a parameter of"):
+        program.fun([w, Value(1.0)])
+    with pytest.raises(ValueError, match=r"parameters\[2\] is the same Value as parameters\[0\]"):
+        program.fun([w, b, w])
+    for numbers in ([5.0], [5.0, 6.0, 7.0], 5.0, [[5.0, 6.0]]):
+        with pytest.raises(ValueError, match=r"wants an argument of shape \(2,\), found shape"):
+            program.fun()(numbers)
+    with pytest.raises(TypeError, match="the argument must be numbers, found NoneType at index 1"):
+        program.fun()([5.0, None])
+    assert (w.data, b.data) == (4.0, 3.0)
 
 
 def test_gradients_of_rows_are_those_of_torch():

@@ -128,6 +128,8 @@ def test_arguments_that_do_not_fit_are_refused():
     row = np.zeros(3)
     with pytest.raises(ValueError, match=r"wants a vector of shape \(3,\), found shape \(2,\)"):
         program.hvp([1.0, 2.0], row, wrt="inputs")
+    with pytest.raises(TypeError, match="vector must be numbers, found an array of complex128"):
+        program.hvp([1j, 2.0, 3.0], row, wrt="inputs")
     with pytest.raises(ValueError, match='wrt must be "parameters" or "inputs"'):
         program.hessian(row, wrt="weights")
     with pytest.raises(ValueError, match="found 'median'"):
@@ -139,3 +141,15 @@ def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="found a sequence"):
         compile([loss, loss], inputs).hessian(row)
     assert program.hessian(np.zeros((0, 3)), wrt="inputs").shape == (0, 3, 3)
+
+
+def test_arrays_that_cannot_be_written_are_only_read():
+    loss, inputs, _ = moons_loss()
+    program = compile(loss, inputs)
+    rows, weights = rows_for(program, 2), np.array([0.5, 2.0])
+    vector = np.arange(1.0, 1.0 + len(program.parameters))
+    total, product = program.backward(rows, weights), program.hvp(vector, rows, weights)
+    for array in (rows, weights, vector):
+        array.flags.writeable = False
+    assert program.backward(rows, weights) == total
+    assert program.hvp(vector, rows, weights).tolist() == product.tolist()
