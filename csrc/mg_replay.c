@@ -190,9 +190,20 @@ typedef struct {
     const mg_tape *tape;
     double *parameters; /* as the workspace has them */
     double *values;     /* by entry */
+    uint8_t *needed;    /* by an output; a tape from elsewhere may have more */
     uint32_t *sweep;    /* entries above leaves, operands before users, from the output */
     uint32_t n_sweep;
 } recount;
+
+static void find_needed(recount *c) {
+    const mg_tape *tape = c->tape;
+    for (uint32_t o = 0; o < tape->n_outputs; o++) c->needed[tape->outputs[o]] = 1;
+    for (uint32_t i = tape->n_entries; i-- > 0;) {
+        const mg_entry *e = &tape->entries[i];
+        if (c->needed[i] && e->arity > 0) c->needed[e->a] = 1;
+        if (c->needed[i] && e->arity > 1) c->needed[e->b] = 1;
+    }
+}
 
 /* The depth-first post-order from an output. `next` and `stack` have room for every entry. */
 static void find_order(recount *c, uint32_t root, uint8_t *next, uint32_t *stack) {
@@ -220,6 +231,7 @@ static mg_status recount_row(const recount *c, const double *inputs, int backwar
     mg_status st = MG_OK;
     for (uint32_t i = 0; i < tape->n_entries; i++) {
         const mg_entry *e = &tape->entries[i];
+        if (!c->needed[i]) continue;
         if (e->op == MG_LEAF) {
             values[i] = e->leaf == MG_INPUT  ? inputs[e->a]
                         : e->leaf == MG_FREE ? c->parameters[e->a]
@@ -255,19 +267,20 @@ static mg_status find_failure(const mg_strip *strip, mg_status st, mg_replay_fai
     const size_t n_inputs = tape->n_inputs, n_rows = strip->n_rows, n = tape->n_entries;
     double *room = mg_calloc(n_inputs * n_rows + tape->n_parameters + n, sizeof *room);
     uint32_t *sweep = mg_calloc(2 * n, sizeof *sweep);
-    uint8_t *next = mg_calloc(n, sizeof *next);
+    uint8_t *marks = mg_calloc(2 * n, sizeof *marks);
     *failure = strip->failure;
-    if (!room || !sweep || !next) {
+    if (!room || !sweep || !marks) {
         st = MG_NO_MEMORY;
     } else {
         double *const parameters = room + n_inputs * n_rows;
-        recount c = {tape, parameters, parameters + tape->n_parameters, sweep, 0};
+        recount c = {tape, parameters, parameters + tape->n_parameters, marks, sweep, 0};
+        find_needed(&c);
         for (size_t r = 0; r < n_rows; r++)
             for (size_t i = 0; i < n_inputs; i++)
                 room[r * n_inputs + i] = workspace->values[i * workspace->lanes + r];
         collect_parameters(strip->program, workspace, parameters);
         if (strip->batch->backward)
-            find_order(&c, tape->outputs[strip->batch->output], next, sweep + n);
+            find_order(&c, tape->outputs[strip->batch->output], marks + n, sweep + n);
         mg_status found = MG_OK;
         for (size_t r = 0; r < n_rows && found == MG_OK; r++) {
             found = recount_row(&c, room + r * n_inputs, strip->batch->backward, failure);
@@ -277,7 +290,7 @@ static mg_status find_failure(const mg_strip *strip, mg_status st, mg_replay_fai
             }
         }
     }
-    mg_free(next);
+    mg_free(marks);
     mg_free(sweep);
     mg_free(room);
     return st;

@@ -147,10 +147,10 @@ int mg_tape_is_sound(const mg_tape *tape) {
     if (tape->n_outputs == 0 || tape->n_inputs > tape->n_entries) return 0;
     for (uint32_t i = 0; i < tape->n_entries; i++) {
         const mg_entry entry = tape->entries[i];
+        if (i < tape->n_inputs && (entry.op != MG_LEAF || entry.leaf != MG_INPUT)) return 0;
         if (entry.op == MG_LEAF) {
             if (entry.arity != 0 || entry.leaf > MG_FREE) return 0;
-            if ((entry.leaf == MG_INPUT) != (i < tape->n_inputs)) return 0;
-            if (entry.leaf == MG_INPUT && entry.a != i) return 0;
+            if (entry.leaf == MG_INPUT && (i >= tape->n_inputs || entry.a != i)) return 0;
             if (entry.leaf == MG_FREE && entry.a != n_parameters++) return 0;
         } else {
             if (entry.op < MG_ADD || entry.op >= MG_N_OPS) return 0;

@@ -44,6 +44,33 @@ def test_the_core_refuses_outputs_that_do_not_fit():
             _core.freeze(Program, outputs, [x], is_sequence, False, False)
 
 
+def test_a_tape_has_all_of_its_inputs_first():
+    x = [Value(float(i)) for i in range(200)]
+    program = compile(micrograd_fast.sum(x), x)
+    tape = program.tape()
+    for i in (1, 199):
+        entries = bytearray(tape["op"])
+        entries[i] = tape["operations"].index("tanh")
+        places = bytearray(tape["a"])
+        places[4 * i : 4 * i + 4] = bytes(4)
+        damaged = tape | {"op": bytes(entries), "a": bytes(places)}
+        with pytest.raises(ValueError, match=r"^damaged program"):
+            _core.program_of_tape(Program, damaged, ())
+
+
+def test_an_entry_that_nothing_needs_does_not_fail():
+    x = Value(1.0)
+    tape = compile((x * 2.0).log() + (x + 3.0).sqrt(), [x]).tape()
+    names = tape["operations"]
+    root = tape["op"].index(names.index("sqrt"))
+    tape["outputs"] = np.array([root], dtype="u4").tobytes()
+    program = _core.program_of_tape(Program, tape, ())
+    rows = np.array([[-2.0], [-1.0], [-4.0]])
+    assert program(rows[:2]).tolist() == [1.0, 2.0**0.5]
+    with pytest.raises(ValueError, match=r"^row 2: sqrt of -1\.0 "):
+        program(rows)
+
+
 def test_products_with_the_hessian_refuse_arrays_that_do_not_fit():
     x, w = Value(1.0), Value(2.0)
     program = compile((w * x) ** 2, [x])
