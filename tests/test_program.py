@@ -44,7 +44,7 @@ def test_random_graphs_have_the_bits_of_eager(compiled, n_rows, instruction_set)
         }, where
 
 
-def test_a_thousand_rows_have_the_bits_of_eager(compiled):
+def test_a_thousand_rows_have_the_bits_of_eager(compiled, instruction_set):
     case = Case(compiled, 5, 60, 1000)
     program = compile(case.output(), case.input_values())
     gradients = case.gradients()
@@ -52,8 +52,10 @@ def test_a_thousand_rows_have_the_bits_of_eager(compiled):
     values, input_gradients = program.value_and_grad(case.rows)
     assert all_bits(values) == all_bits([value for value, _ in wanted])
     assert all_bits(input_gradients) == all_bits([grads for _, grads in wanted])
-    program.backward(case.rows, "sum")
-    assert case.gradients() == gradients
+    total = program.backward(case.rows, "sum")
+    assert bits(total) == bits(sum((value for value, _ in wanted), 0.0))
+    assert all_bits(list(case.gradients().values())) == all_bits(list(gradients.values()))
+    assert len(set(gradients.values())) > 1
 
 
 def test_gradients_of_each_row_have_the_bits_of_eager(compiled):
@@ -83,7 +85,7 @@ def expect_the_bits_of_eager(program, graph, rows, start=0.0, where=""):
     wanted = [p.grad for p in program.parameters]
     for p in program.parameters:
         p.grad = start
-    assert program.backward(rows, "sum") == sum(values, 0.0), where
+    assert bits(program.backward(rows, "sum")) == bits(sum(values, 0.0)), where
     assert all_bits([p.grad for p in program.parameters]) == all_bits(wanted), where
     found = program.value_and_grad(rows)
     assert all_bits(found[0]) == all_bits(values), where
@@ -279,10 +281,10 @@ def test_rows_start_from_their_weights(compiled):
         wanted = [p.grad for p in model.parameters()]
         model.zero_grad()
         total = program.backward(rows, reduction)
-        assert [p.grad for p in model.parameters()] == wanted
-        assert total == sum((s * v for s, v in zip(seeds, values, strict=True)), 0.0)
+        assert all_bits([p.grad for p in model.parameters()]) == all_bits(wanted)
+        assert bits(total) == bits(sum((s * v for s, v in zip(seeds, values, strict=True)), 0.0))
         model.zero_grad()
         total, gradient = program.value_and_parameter_grad(rows, reduction)
         places = {id(p): i for i, p in enumerate(program.parameters)}
-        assert [gradient[places[id(p)]] for p in model.parameters()] == wanted
+        assert all_bits([gradient[places[id(p)]] for p in model.parameters()]) == all_bits(wanted)
         assert {p.grad for p in model.parameters()} == {0.0}
