@@ -23,7 +23,8 @@ The parts, in the order in which they build on each other::
     _core_program.pxi    frozen programs
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
-(``object``) elsewhere. The interpreter lock is held throughout: it is what protects the arena.
+(``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
+do not touch it, give the lock up.
 """
 
 import builtins
