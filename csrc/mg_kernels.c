@@ -3,33 +3,8 @@
 
 #include <string.h>
 
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-#define MG_X86_BUILDS 1
-
-#define KERNEL(name) avx512_##name
-#define KERNEL_NAME "avx512"
-#define KERNEL_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
-#include "mg_kernels.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
-
-#define KERNEL(name) avx2_##name
-#define KERNEL_NAME "avx2"
-#define KERNEL_TARGET __attribute__((target("avx2")))
-#include "mg_kernels.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
-#endif
-
-#define KERNEL(name) baseline_##name
-#define KERNEL_NAME "baseline"
-#define KERNEL_TARGET
-#include "mg_kernels.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
+#define MG_BUILD "mg_kernels.inc"
+#include "mg_builds.inc"
 
 const mg_kernels *const *mg_kernels_available(size_t *n) {
     static const mg_kernels *builds[3];

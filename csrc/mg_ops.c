@@ -21,8 +21,23 @@ const mg_op_info mg_ops[MG_N_OPS] = {
  * turn pow(a, 2.0) into a * a, which rounds differently once in about a thousand. */
 static double (*const volatile libm_pow)(double, double) = pow;
 
+/* Whether the square and the cube of a number are exact: integers, halves and the like. A power
+ * function that errs by less than a unit in the last place gives them, too, only slower. */
+static inline int has_few_bits(double base) {
+    union {
+        double number;
+        uint64_t bits;
+    } view = {base};
+    const unsigned biased = (view.bits >> 52) & 0x7ff;
+    return !(view.bits & ((UINT64_C(1) << 36) - 1)) && biased > 1023 - 300 && biased < 1023 + 300;
+}
+
 static inline int small_power(double base, double exponent, double *power) {
     double residual;
+    if (has_few_bits(base) && (exponent == 2.0 || exponent == 3.0)) {
+        *power = exponent == 2.0 ? base * base : base * base * base;
+        return 1;
+    }
     if (exponent == 2.0)
         *power = mg_square(base, &residual);
     else if (exponent == 3.0)

@@ -14,39 +14,8 @@
 #define NO_DEPENDENCES
 #endif
 
-#if defined(__GNUC__)
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define ALWAYS_INLINE inline
-#endif
-
-#if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
-#define MG_X86_BUILDS 1
-
-#define KERNEL(name) avx512_##name
-#define KERNEL_NAME "avx512"
-#define KERNEL_TARGET __attribute__((target("avx512f,avx512dq,avx512vl")))
-#include "mg_replay.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
-
-#define KERNEL(name) avx2_##name
-#define KERNEL_NAME "avx2"
-#define KERNEL_TARGET __attribute__((target("avx2")))
-#include "mg_replay.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
-#endif
-
-#define KERNEL(name) baseline_##name
-#define KERNEL_NAME "baseline"
-#define KERNEL_TARGET
-#include "mg_replay.inc"
-#undef KERNEL
-#undef KERNEL_NAME
-#undef KERNEL_TARGET
+#define MG_BUILD "mg_replay.inc"
+#include "mg_builds.inc"
 
 static const mg_replay_build *current_build(void) {
     static const mg_replay_build *const builds[] = {

@@ -201,10 +201,7 @@ def run_python(program, *arguments, timeout=600):
 
 
 def resident_bytes():
-    """Memory of this process that is in RAM now; where that is not to be had, its peak."""
-    if sys.platform == "linux":
-        with open("/proc/self/statm") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    import resource
+    """Memory of this process that is in RAM now."""
+    import psutil
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return psutil.Process().memory_info().rss

@@ -79,7 +79,7 @@ def test_the_version_is_the_installed_one():
 
 # Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees -
 
-C_LAYERS = ["ops", "kernels", "arena", "layer", "optim", "order", "backward"]
+C_LAYERS = ["ops", "builds", "kernels", "arena", "layer", "optim", "order", "backward"]
 C_LAYERS += ["pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
 C_LAYERS += ["tiles", "workspace", "strip", "blocks", "replay", "tangent"]
 PYTHON_LAYERS = [
