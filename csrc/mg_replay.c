@@ -14,6 +14,33 @@
 #define NO_DEPENDENCES
 #endif
 
+/* Whether an entry's value, or in the sweep its slopes, can be had at a point. */
+static mg_status try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
+    mg_status st = MG_OK;
+    if (!in_sweep) {
+        mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
+        return st;
+    }
+    mg_op_adjoint_a((mg_op)e->op, a, b, e->k, e->h, y, 1.0, &st);
+    if (st == MG_OK && e->arity == 2) mg_op_adjoint_b((mg_op)e->op, a, b, e->k, e->h, y, 1.0, &st);
+    return st;
+}
+
+/* A step has failed in some lane: write down the first. */
+static void note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, mg_slot y) {
+    const mg_entry *e = &strip->program->entries[entry];
+    const size_t lanes = strip->workspace->lanes;
+    const double *const values = strip->workspace->values;
+    const int in_sweep = strip->failure.in_sweep;
+    for (size_t l = 0; l < strip->n_rows; l++) {
+        const double at = values[a * lanes + l];
+        const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
+        if (try_entry(e, at, other, values[y * lanes + l], in_sweep) == MG_OK) continue;
+        strip->failure = (mg_replay_failure){strip->first_row + l, entry, at, other, in_sweep};
+        return;
+    }
+}
+
 #define MG_BUILD "mg_replay.inc"
 #include "mg_builds.inc"
 
@@ -134,8 +161,8 @@ static mg_status run_strip(mg_strip *strip) {
 }
 
 /* Set the numbers that stay the same for all strips. */
-static void fill_lanes(mg_workspace *workspace, const mg_program *program, size_t lanes) {
-    workspace->lanes = lanes;
+static void fill_lanes(mg_workspace *workspace, const mg_program *program) {
+    const size_t lanes = workspace->lanes;
     for (uint32_t i = 0; i < program->n_constants; i++)
         for (size_t l = 0; l < lanes; l++)
             workspace->values[program->constant_slots[i] * lanes + l] = program->constants[i];
@@ -158,56 +185,101 @@ static void collect_parameters(const mg_program *program, const mg_workspace *wo
         parameters[program->lane_parameters[i]] = workspace->parameters[i];
 }
 
+/* What going through a strip in the order of the graph needs. */
+typedef struct {
+    const mg_tape *tape;
+    double *parameters; /* as the workspace has them */
+    double *values;     /* by entry */
+    uint32_t *sweep;    /* entries above leaves, operands before users, from the output */
+    uint32_t n_sweep;
+} recount;
+
+/* The depth-first post-order from an output. `next` and `stack` have room for every entry. */
+static void find_order(recount *c, uint32_t root, uint8_t *next, uint32_t *stack) {
+    uint32_t depth = 0;
+    stack[depth++] = root;
+    while (depth > 0) {
+        const uint32_t i = stack[depth - 1];
+        const mg_entry *e = &c->tape->entries[i];
+        if (next[i] < e->arity) {
+            const uint32_t operand = next[i]++ == 0 ? e->a : e->b;
+            if (next[operand] == 0 && c->tape->entries[operand].arity > 0)
+                stack[depth++] = operand;
+        } else {
+            c->sweep[c->n_sweep++] = i;
+            depth--;
+        }
+    }
+}
+
 /* Compute one row in the order of the graph, to find what fails first in it. */
-static mg_status fail_forward(const mg_strip *strip, size_t row, const double *parameters,
-                              double *values, mg_replay_failure *failure) {
-    const mg_tape *tape = &strip->program->tape;
-    const mg_batch *batch = strip->batch;
-    const char *numbers = batch->rows + (ptrdiff_t)row * batch->row_stride;
+static mg_status recount_row(const recount *c, const double *inputs, int backward,
+                             mg_replay_failure *failure) {
+    const mg_tape *tape = c->tape;
+    double *const values = c->values;
+    mg_status st = MG_OK;
     for (uint32_t i = 0; i < tape->n_entries; i++) {
         const mg_entry *e = &tape->entries[i];
-        if (e->op == MG_LEAF && e->leaf == MG_INPUT) {
-            memcpy(&values[i], numbers + (ptrdiff_t)i * batch->column_stride, sizeof *values);
-        } else if (e->op == MG_LEAF) {
-            values[i] = e->leaf == MG_FREE ? parameters[e->a] : e->k;
-        } else {
-            const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
-            mg_status st = MG_OK;
-            values[i] = mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
-            if (st != MG_OK) {
-                *failure = (mg_replay_failure){row, i, a, b, 0};
-                return st;
-            }
+        if (e->op == MG_LEAF) {
+            values[i] = e->leaf == MG_INPUT  ? inputs[e->a]
+                        : e->leaf == MG_FREE ? c->parameters[e->a]
+                                             : e->k;
+            continue;
+        }
+        const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
+        values[i] = mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
+        if (st != MG_OK) {
+            *failure = (mg_replay_failure){0, i, a, b, 0};
+            return st;
+        }
+    }
+    for (uint32_t p = c->n_sweep; backward && p-- > 0;) {
+        const uint32_t i = c->sweep[p];
+        const mg_entry *e = &tape->entries[i];
+        const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
+        st = try_entry(e, a, b, values[i], 1);
+        if (st != MG_OK) {
+            *failure = (mg_replay_failure){0, i, a, b, 1};
+            return st;
         }
     }
     return MG_OK;
 }
 
-/* A strip has failed: go through its rows one by one for the first that does. */
-static mg_status find_failure(mg_strip *strip, mg_replay_failure *failure) {
-    const mg_program *program = strip->program;
-    const mg_tape *tape = &program->tape;
-    double *parameters =
-        mg_calloc((size_t)tape->n_parameters + tape->n_entries, sizeof *parameters);
-    if (!parameters) return MG_NO_MEMORY;
-    collect_parameters(program, strip->workspace, parameters);
-    mg_status st = MG_OK;
-    mg_strip row = *strip;
-    fill_lanes(strip->workspace, program, 1);
-    row.n_rows = 1;
-    if (strip->first_row > 0)
-        st = current_build()->forward(&row, program->runs, program->n_uniform);
-    for (size_t r = 0; r < strip->n_rows && st == MG_OK; r++) {
-        row.first_row = strip->first_row + r;
-        st = fail_forward(strip, row.first_row, parameters, parameters + tape->n_parameters,
-                          failure);
-        if (st == MG_OK) {
-            st = run_strip(&row);
-            *failure = row.failure;
-            failure->row = row.first_row;
+/* A strip has failed with `st`: go through its rows one by one for the first that does. Where
+ * none does, because `fast` has rounded otherwise, it is the strip's own account that counts. The
+ * rows are taken from the lanes, as others may write to the caller's meanwhile. */
+static mg_status find_failure(const mg_strip *strip, mg_status st, mg_replay_failure *failure) {
+    const mg_tape *tape = &strip->program->tape;
+    const mg_workspace *workspace = strip->workspace;
+    const size_t n_inputs = tape->n_inputs, n_rows = strip->n_rows, n = tape->n_entries;
+    double *room = mg_calloc(n_inputs * n_rows + tape->n_parameters + n, sizeof *room);
+    uint32_t *sweep = mg_calloc(2 * n, sizeof *sweep);
+    uint8_t *next = mg_calloc(n, sizeof *next);
+    *failure = strip->failure;
+    if (!room || !sweep || !next) {
+        st = MG_NO_MEMORY;
+    } else {
+        double *const parameters = room + n_inputs * n_rows;
+        recount c = {tape, parameters, parameters + tape->n_parameters, sweep, 0};
+        for (size_t r = 0; r < n_rows; r++)
+            for (size_t i = 0; i < n_inputs; i++)
+                room[r * n_inputs + i] = workspace->values[i * workspace->lanes + r];
+        collect_parameters(strip->program, workspace, parameters);
+        if (strip->batch->backward)
+            find_order(&c, tape->outputs[strip->batch->output], next, sweep + n);
+        mg_status found = MG_OK;
+        for (size_t r = 0; r < n_rows && found == MG_OK; r++) {
+            found = recount_row(&c, room + r * n_inputs, strip->batch->backward, failure);
+            if (found != MG_OK) {
+                failure->row = strip->first_row + r;
+                st = found;
+            }
         }
     }
-    mg_free(parameters);
+    mg_free(next);
+    mg_free(sweep);
+    mg_free(room);
     return st;
 }
 
@@ -218,15 +290,12 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
                       .workspace = workspace,
                       .batch = batch,
                       .tiles = mg_tiles_current(program->fast)};
-    fill_lanes(workspace, program, lanes);
+    fill_lanes(workspace, program);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {
         strip.first_row = row;
         strip.n_rows = batch->n_rows - row < lanes ? batch->n_rows - row : lanes;
-        if (run_strip(&strip) != MG_OK) {
-            mg_status st = find_failure(&strip, failure);
-            workspace->lanes = lanes;
-            return st;
-        }
+        const mg_status st = run_strip(&strip);
+        if (st != MG_OK) return find_failure(&strip, st, failure);
     }
     return MG_OK;
 }

@@ -14,7 +14,14 @@ cdef object refusal(mg_refused *refused):
 cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence,
                          bint fast):
     """A program of a sound tape, which it takes over."""
-    cdef Program self = kind.__new__(kind)
+    cdef Program self
+    try:
+        self = kind.__new__(kind, MADE_HERE)
+        if self.program != NULL:
+            raise TypeError(f"{kind.__name__}.__new__ gave a program that was there before")
+    except BaseException:
+        mg_tape_free(tape)
+        raise
     self.parameters = parameters
     self.is_sequence = is_sequence
     self.frozen_reads = []
@@ -84,7 +91,10 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, 
     cdef mg_node *input_nodes = NULL
     cdef mg_refused refused
     cdef mg_status st
-    cdef mg_node *roots = nodes_of(outputs, "outputs" if is_sequence else "output")
+    cdef mg_node *roots
+    if len(outputs) == 0 or not (is_sequence or len(outputs) == 1):
+        raise ValueError(f"compile wants one output or a sequence, found {len(outputs)}")
+    roots = nodes_of(outputs, "outputs" if is_sequence else "output")
     try:
         input_nodes = nodes_of(inputs, "inputs")
         check_inputs(input_nodes, inputs)

@@ -29,6 +29,23 @@ cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,
     return 0
 
 
+cdef int check_fit(const double[::1] weights, const double[:, ::1] directions,
+                   double[:, ::1] products, Py_ssize_t n_rows, Py_ssize_t length,
+                   Py_ssize_t n_products) except -1:
+    found = (weights.shape[0], directions.shape[1], products.shape[0], products.shape[1])
+    wanted = (n_rows, length, n_products, length)
+    if found != wanted:
+        raise ValueError(
+            f"second_order wants {wanted[0]} weights, directions of {length} numbers and products"
+            f" of shape {wanted[2:]}, found {found[0]}, {found[1]} and {found[2:]}"
+        )
+    return 0
+
+
+# What only new_program hands to a program that comes into being: there is none without a graph.
+cdef object MADE_HERE = object()
+
+
 cdef class Program:
     """A graph frozen into a program; see `micrograd_fast.compile`."""
 
@@ -40,8 +57,9 @@ cdef class Program:
     cdef readonly bint is_sequence
     cdef readonly list frozen_reads
 
-    def __init__(self):
-        raise TypeError("programs are made by micrograd_fast.compile")
+    def __cinit__(self, made_here=None):
+        if made_here is not MADE_HERE:
+            raise TypeError("programs are made by micrograd_fast.compile")
 
     def __dealloc__(self):
         cdef mg_workspace *workspace
@@ -117,7 +135,7 @@ cdef class Program:
         """Run, and add gradients up where the batch says so: onto the parameters' own, all or
         nothing, or from 0 into an array."""
         cdef mg_replay_failure failure
-        cdef mg_status st = MG_OK
+        cdef mg_status st
         cdef mg_workspace *workspace
         batch.rows = rows.numbers
         batch.row_stride = rows.row_stride
@@ -127,30 +145,37 @@ cdef class Program:
             return 0
         self.bind()
         workspace = self.take_workspace(rows.n_rows)
+        try:
+            st = self.replay_on(workspace, batch, gradients, &failure)
+        finally:
+            self.give_workspace(workspace)
+        if st != MG_OK:
+            raise_replay(st, self.program, rows, &failure)
+        return 0
+
+    cdef mg_status replay_on(self, mg_workspace *workspace, mg_batch *batch, double *gradients,
+                             mg_replay_failure *failure) except *:
+        cdef mg_status st
         while True:
             mg_workspace_load(workspace, self.program, &self.binding, &arena,
                               batch.add_up and gradients == NULL)
             if gradients != NULL:
                 mg_workspace_zero_gradients(workspace, self.program)
-            if rows.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
-                st = mg_replay(self.program, workspace, batch, &failure)
+            if batch.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
+                st = mg_replay(self.program, workspace, batch, failure)
             else:
                 with nogil:
-                    st = mg_replay(self.program, workspace, batch, &failure)
+                    st = mg_replay(self.program, workspace, batch, failure)
                 if st == MG_OK and batch.add_up:
                     # Another thread can have moved or trained the parameters meanwhile.
                     self.bind()
             if st != MG_OK or not batch.add_up:
-                break
+                return st
             if gradients != NULL:
                 mg_workspace_gradients(workspace, self.program, gradients)
-                break
+                return st
             if mg_workspace_store(workspace, self.program, &self.binding, &arena):
-                break
-        self.give_workspace(workspace)
-        if st != MG_OK:
-            raise_replay(st, self.program, rows, &failure)
-        return 0
+                return st
 
     cdef int want_one_output(self, str method) except -1:
         if self.is_sequence:
@@ -424,7 +449,8 @@ cdef class Program:
 
         For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
         product goes to ``by_inputs[r * n_directions + d]``, along ``parameter_directions[d]`` to
-        ``by_parameters[d]``; None stands for no such directions.
+        ``by_parameters[d]``; None stands for no such directions. ValueError if the arrays do not
+        fit.
         """
         cdef Rows where
         cdef mg_tangent tangent
@@ -434,10 +460,17 @@ cdef class Program:
         cdef size_t i, n_inputs = tape.n_inputs, n_parameters = tape.n_parameters
         cdef Py_ssize_t r = 0, d
         cdef bint by_parameter = parameter_directions is not None
-        cdef Py_ssize_t n_directions = (
-            parameter_directions.shape[0] if by_parameter else input_directions.shape[0]
+        cdef const double[:, ::1] directions = (
+            parameter_directions if by_parameter else input_directions
         )
+        cdef double[:, ::1] products = by_parameters if by_parameter else by_inputs
+        cdef size_t length = n_parameters if by_parameter else n_inputs
+        cdef Py_ssize_t n_directions
         cdef double *room
+        self.want_one_output("second_order")
+        if weights is None or directions is None or products is None:
+            raise ValueError("second_order wants weights, directions and arrays for their products")
+        n_directions = directions.shape[0]
         memset(&tangent, 0, sizeof(mg_tangent))
         memset(&failure, 0, sizeof(mg_replay_failure))
         room = <double *>mg_calloc(
@@ -452,6 +485,8 @@ cdef class Program:
         try:
             read_rows(rows, n_inputs, &where)
             try:
+                check_fit(weights, directions, products, where.n_rows, length,
+                          n_directions if by_parameter else where.n_rows * n_directions)
                 with nogil:
                     while r < where.n_rows and st == MG_OK:
                         for i in range(n_inputs):

@@ -112,8 +112,11 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
     if read_short_row(given, n_inputs, rows):
         return 0
     if PyObject_CheckBuffer(<PyObject *>given) and not isinstance(given, (bytes, bytearray)):
-        take_view(given, rows)
-        if not is_matrix_of_doubles(view):
+        try:
+            take_view(given, rows)
+        except (BufferError, ValueError):
+            pass  # an array of dates, say, which as_numbers names
+        if rows.is_view and not is_matrix_of_doubles(view):
             drop_rows(rows)
     if not rows.is_view:
         take_view(as_numbers(given, "rows"), rows)

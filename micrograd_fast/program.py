@@ -380,6 +380,8 @@ def _freeze(output, inputs, need_inputs, fast):
     outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")
+    if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):
+        raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast)
 
 
