@@ -47,7 +47,6 @@ mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
     /* Lanes begin where a vector register's worth of memory does. */
     room += (64 - (uintptr_t)room % 64) % 64 / sizeof(double);
     workspace->lanes = lanes;
-    workspace->n_bytes = n_numbers * sizeof(double);
     workspace->values = room;
     workspace->adjoints = workspace->values + n_values;
     workspace->scratch = workspace->adjoints + n_adjoints;

@@ -37,7 +37,6 @@ typedef struct mg_workspace {
     double *sums, *sums_before; /* of parameters whose gradients add up from uses */
     double *parameters;         /* of those with lanes */
     double *scratch;
-    size_t n_bytes;
 } mg_workspace;
 
 /* A workspace with room for that many lanes; NULL when memory is out. */

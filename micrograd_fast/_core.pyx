@@ -20,10 +20,14 @@ The parts, in the order in which they build on each other::
     _core_kernels.pxi    instruction sets
     _core_formulas.pxi   sum, dot and the losses, a formula at a time
     _core_optim.pxi      optimizer steps
+    _core_rows.pxi       rows of numbers in, arrays out
+    _core_tape.pxi       the record that a frozen program is saved as
     _core_program.pxi    frozen programs
+    _core_freeze.pxi     making them
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
-(``object``) elsewhere. The interpreter lock is held throughout: it is what protects the arena.
+(``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
+do not touch it, give the lock up.
 """
 
 import builtins
@@ -54,4 +58,7 @@ include "_core_layers.pxi"
 include "_core_kernels.pxi"
 include "_core_formulas.pxi"
 include "_core_optim.pxi"
+include "_core_rows.pxi"
+include "_core_tape.pxi"
 include "_core_program.pxi"
+include "_core_freeze.pxi"

@@ -10,6 +10,42 @@ cdef PyObject *new_reference(object result):
     return <PyObject *>result
 
 
+# For each thread that is tracing a function, the list of places at which it reads the data of
+# Values; None if no thread is.
+cdef dict watched_reads = None
+
+
+def watch_reads(reads):
+    """Append every place at which this thread reads the data of a Value to a list from now on.
+
+    None stops that. Returns the list from before, or None.
+    """
+    global watched_reads
+    watched = {} if watched_reads is None else dict(watched_reads)
+    before = watched.pop(get_ident(), None)
+    if reads is not None:
+        watched[get_ident()] = reads
+    watched_reads = watched or None
+    return before
+
+
+def is_watching_reads():
+    """Whether this thread is tracing a function."""
+    return watched_reads is not None and get_ident() in watched_reads
+
+
+cdef int note_read() except -1:
+    """Note the line that reads data: the program's own, where this library does it for it."""
+    if not is_watching_reads():
+        return 0
+    frame = innermost = sys._getframe(0)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_fast."):
+        frame = frame.f_back
+    frame = innermost if frame is None else frame
+    watched_reads[get_ident()].append((frame.f_code.co_filename, frame.f_lineno))
+    return 0
+
+
 cdef int assign_number(PyObject *entry, double *target, str name) except -1:
     if entry == NULL:
         raise AttributeError(f"{name} of a Value cannot be deleted")

@@ -82,21 +82,36 @@ class _Optimizer:
     def load_state_dict(self, state_dict):
         """Take over a state that `state_dict` gave.
 
+        Parameters
+        ----------
+        state_dict : dict
+            Of an optimizer of this kind, for as many parameters.
+
         Raises
         ------
         ValueError
-            If it is of other groups than these.
+            If it is of other groups than these or of another kind of optimizer. Nothing is taken
+            over then.
         """
-        groups = state_dict["param_groups"]
-        found = [len(group["params"]) for group in groups]
-        wanted = [len(group["params"]) for group in self.param_groups]
-        if found != wanted:
-            raise ValueError(f"the state is of groups of {found} parameters, wanted {wanted}")
-        for i, saved in enumerate(groups):
+        try:
+            groups = state_dict["param_groups"]
+            found = [len(group["params"]) for group in groups]
+            wanted = [len(group["params"]) for group in self.param_groups]
+            if found != wanted:
+                raise ValueError(f"the state is of groups of {found} parameters, wanted {wanted}")
+            columns = [
+                self._columns([state_dict["state"][number] for number in group["params"]])
+                for group in groups
+            ]
+        except KeyError as error:
+            raise ValueError(
+                f"{type(self).__name__} wants {error} in its state, found none"
+            ) from None
+        for i, (saved, (n_steps, *numbers)) in enumerate(zip(groups, columns, strict=True)):
             options = {key: option for key, option in saved.items() if key != "params"}
             self.param_groups[i].update(options)
-            entries = [state_dict["state"][number] for number in saved["params"]]
-            self._n_steps[i] = self._load_entries(self._updates[i], entries)
+            self._updates[i].set_columns(*numbers, n_steps > 0)
+            self._n_steps[i] = n_steps
 
 
 class SGD(_Optimizer):
@@ -148,7 +163,10 @@ class SGD(_Optimizer):
         for name in ("lr", "momentum", "weight_decay"):
             _check(name, group[name])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+            raise ValueError(
+                "nesterov wants a momentum above 0 and a dampening of 0, found"
+                f" {group['momentum']} and {group['dampening']}"
+            )
 
     def _step_group(self, updates, group, n_steps):
         updates.sgd(
@@ -162,11 +180,9 @@ class SGD(_Optimizer):
     def _entry(self, n_steps, first, second):
         return {"step": n_steps, "momentum_buffer": first}
 
-    def _load_entries(self, updates, entries):
+    def _columns(self, entries):
         buffers = [entry["momentum_buffer"] for entry in entries]
-        n_steps = entries[0]["step"]
-        updates.set_columns(buffers, [0.0] * len(buffers), n_steps > 0)
-        return n_steps
+        return entries[0]["step"], buffers, [0.0] * len(buffers)
 
 
 class Adam(_Optimizer):
@@ -235,13 +251,9 @@ class Adam(_Optimizer):
     def _entry(self, n_steps, first, second):
         return {"step": n_steps, "exp_avg": first, "exp_avg_sq": second}
 
-    def _load_entries(self, updates, entries):
-        updates.set_columns(
-            [entry["exp_avg"] for entry in entries],
-            [entry["exp_avg_sq"] for entry in entries],
-            False,
-        )
-        return entries[0]["step"]
+    def _columns(self, entries):
+        first = [entry["exp_avg"] for entry in entries]
+        return entries[0]["step"], first, [entry["exp_avg_sq"] for entry in entries]
 
 
 class AdamW(Adam):
@@ -254,6 +266,11 @@ class AdamW(Adam):
     params, lr, betas, eps
         As for `Adam`.
     weight_decay : float, optional
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `Adam`.
 
     Examples
     --------
@@ -304,6 +321,20 @@ class _Scheduler:
 class StepLR(_Scheduler):
     """Multiply the learning rate by `gamma` every `step_size` epochs.
 
+    Parameters
+    ----------
+    optimizer : SGD, Adam or AdamW
+        Whose learning rates to set, from now on and at every `step`.
+    step_size : int
+    gamma : float, optional
+    last_epoch : int, optional
+        The epoch to go on from; -1 begins.
+
+    Raises
+    ------
+    ValueError
+        If `step_size` is below 1.
+
     Examples
     --------
     >>> from micrograd_fast import Value
@@ -326,6 +357,20 @@ class StepLR(_Scheduler):
 
 class CosineAnnealingLR(_Scheduler):
     """Follow half a cosine from the learning rate down to `eta_min` over `T_max` epochs.
+
+    Parameters
+    ----------
+    optimizer : SGD, Adam or AdamW
+        Whose learning rates to set, from now on and at every `step`.
+    T_max : int
+    eta_min : float, optional
+    last_epoch : int, optional
+        The epoch to go on from; -1 begins.
+
+    Raises
+    ------
+    ValueError
+        If `T_max` is below 1.
 
     Examples
     --------
@@ -350,6 +395,21 @@ class CosineAnnealingLR(_Scheduler):
 
 class LinearLR(_Scheduler):
     """Go in a straight line from `start_factor` to `end_factor` times the learning rate.
+
+    Parameters
+    ----------
+    optimizer : SGD, Adam or AdamW
+        Whose learning rates to set, from now on and at every `step`.
+    start_factor, end_factor : float, optional
+    total_iters : int, optional
+        How many epochs that takes.
+    last_epoch : int, optional
+        The epoch to go on from; -1 begins.
+
+    Raises
+    ------
+    ValueError
+        If `total_iters` is below 1.
 
     Examples
     --------
@@ -377,6 +437,20 @@ class LinearLR(_Scheduler):
 
 class LinearWarmupDecay(_Scheduler):
     """Rise in a straight line over `warmup_steps`, then fall to 0 at `total_steps`.
+
+    Parameters
+    ----------
+    optimizer : SGD, Adam or AdamW
+        Whose learning rates to set, from now on and at every `step`.
+    warmup_steps : int
+    total_steps : int
+    last_epoch : int, optional
+        The epoch to go on from; -1 begins.
+
+    Raises
+    ------
+    ValueError
+        If `warmup_steps` is negative, or `total_steps` not above it.
 
     Examples
     --------
@@ -414,6 +488,15 @@ def clip_grad_value_(params, clip_value):
     ------
     ValueError
         If `clip_value` is negative.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> p = Value(1.0)
+    >>> p.grad = -3.0
+    >>> clip_grad_value_([p], 0.5)
+    >>> p.grad
+    -0.5
     """
     _check("clip_value", clip_value)
     for p in params:
@@ -439,6 +522,16 @@ def clip_grad_norm_(params, max_norm, norm_type=2.0):
     ------
     ValueError
         If `max_norm` is negative.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> p, q = Value(1.0), Value(1.0)
+    >>> p.grad, q.grad = 3.0, 4.0
+    >>> clip_grad_norm_([p, q], 1.0)
+    5.0
+    >>> round(p.grad, 4), round(q.grad, 4)
+    (0.6, 0.8)
     """
     _check("max_norm", max_norm)
     params = list(params)

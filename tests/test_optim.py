@@ -168,6 +168,20 @@ def test_a_state_of_another_shape_is_refused():
         optim.SGD([Value(1.0), Value(2.0)]).load_state_dict(state)
 
 
+def test_a_state_of_another_kind_is_refused_and_nothing_taken_over():
+    optimizer = optim.SGD([Value(1.0)], lr=0.25, momentum=0.5)
+    state = optimizer.state_dict()
+    for other, missing in [
+        (optim.Adam([Value(1.0)], lr=9.0).state_dict(), "momentum_buffer"),
+        ({"state": {}, "param_groups": [{"lr": 9.0, "params": [0]}]}, "0"),
+        ({"state": {}}, "param_groups"),
+        ({"state": {}, "param_groups": [{"lr": 9.0}]}, "params"),
+    ]:
+        with pytest.raises(ValueError, match=f"SGD wants '?{missing}'? in its state"):
+            optimizer.load_state_dict(other)
+        assert optimizer.state_dict() == state
+
+
 def test_a_gradient_whose_square_overflows_is_reported():
     p = Value(1.0)
     p.grad = 1e200
