@@ -4,7 +4,7 @@
 # the first and the last need the interpreter lock; long replays give it up in between.
 
 cdef enum:
-    LONG_REPLAY = 2000  # steps times rows from which on giving up the lock is worth it
+    LONG_REPLAY = 2000  # nodes times rows from which on giving up the lock is worth it
 
 
 cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,
@@ -127,27 +127,29 @@ cdef class Program:
             return 0
         self.bind()
         workspace = self.take_workspace(rows.n_rows)
-        while True:
-            mg_workspace_load(workspace, self.program, &self.binding, &arena,
-                              batch.add_up and gradients == NULL)
-            if gradients != NULL:
-                mg_workspace_zero_gradients(workspace, self.program)
-            if rows.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
-                st = mg_replay(self.program, workspace, batch, &failure)
-            else:
-                with nogil:
+        try:
+            while True:
+                mg_workspace_load(workspace, self.program, &self.binding, &arena,
+                                  batch.add_up and gradients == NULL)
+                if gradients != NULL:
+                    mg_workspace_zero_gradients(workspace, self.program)
+                if rows.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
                     st = mg_replay(self.program, workspace, batch, &failure)
-                if st == MG_OK and batch.add_up:
-                    # Another thread can have moved or trained the parameters meanwhile.
-                    self.bind()
-            if st != MG_OK or not batch.add_up:
-                break
-            if gradients != NULL:
-                mg_workspace_gradients(workspace, self.program, gradients)
-                break
-            if mg_workspace_store(workspace, self.program, &self.binding, &arena):
-                break
-        self.give_workspace(workspace)
+                else:
+                    with nogil:
+                        st = mg_replay(self.program, workspace, batch, &failure)
+                    if st == MG_OK and batch.add_up:
+                        # Another thread can have moved or trained the parameters meanwhile.
+                        self.bind()
+                if st != MG_OK or not batch.add_up:
+                    break
+                if gradients != NULL:
+                    mg_workspace_gradients(workspace, self.program, gradients)
+                    break
+                if mg_workspace_store(workspace, self.program, &self.binding, &arena):
+                    break
+        finally:
+            self.give_workspace(workspace)
         if st != MG_OK:
             raise_replay(st, self.program, rows, &failure)
         return 0
