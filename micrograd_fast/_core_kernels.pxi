@@ -30,9 +30,9 @@ def kernels(name=None):
 def _select_kernels_from_environment():
     import os
 
-    wanted = os.environ.get("MICROGRAD_FAST_KERNELS")
-    if wanted:
-        kernels(wanted)
+    # Also where nothing is wanted: the choice must not be left to replays in several threads,
+    # which run without the lock that it needs.
+    kernels(os.environ.get("MICROGRAD_FAST_KERNELS") or None)
 
 
 _select_kernels_from_environment()

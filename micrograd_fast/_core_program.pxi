@@ -4,7 +4,7 @@
 # the first and the last need the interpreter lock; long replays give it up in between.
 
 cdef enum:
-    LONG_REPLAY = 2000  # steps times rows from which on giving up the lock is worth it
+    LONG_REPLAY = 2000  # nodes times rows from which on giving up the lock is worth it
 
 
 cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,

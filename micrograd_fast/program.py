@@ -353,7 +353,7 @@ def compile(output, inputs=(), *, fast=False):
     Raises
     ------
     TypeError
-        If an output or input is not a Value.
+        If an output or input is not a Value, or `inputs` no sequence.
     ValueError
         If there is no output; an input is computed, given twice or not under the output; or a
         node has a Python ``_backward`` or no operation that could be done again.
@@ -377,6 +377,8 @@ def compile(output, inputs=(), *, fast=False):
 
 def _freeze(output, inputs, need_inputs, fast):
     is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
+    if not hasattr(inputs, "__iter__"):
+        raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")

@@ -29,6 +29,7 @@ def test_the_programs_of_the_readme_run_and_learn(capsys):
             exec(program, {})
     finally:
         random.setstate(state)
-    first, share_of_quadrants = capsys.readouterr().out.split("\n")[:2]
+    first, share_of_quadrants, margin_loss = capsys.readouterr().out.split("\n")[:3]
     assert len(first.split()) == 3
     assert 0.95 <= float(share_of_quadrants) <= 1.0
+    assert float(margin_loss.split()[0]) < 0.1  # from about 1

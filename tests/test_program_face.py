@@ -144,6 +144,8 @@ def test_inputs_must_be_distinct_leaves_below_the_output():
     z = x * y
     for inputs, error, message in [
         ([x, 3.0], TypeError, r"inputs\[1\] must be a Value, found float"),
+        (x, TypeError, "inputs must be a sequence of Values, found Value"),
+        (None, TypeError, "inputs must be a sequence of Values, found NoneType"),
         ([x, z], ValueError, r"inputs\[1\].* is not a leaf"),
         ([x, y, x], ValueError, r"inputs\[2\] is the same Value as inputs\[0\]"),
         ([x, Value(7.0)], ValueError, r"inputs\[1\], Value\(data=7.0.*not below the output"),
