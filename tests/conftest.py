@@ -29,6 +29,8 @@ sys.path.append(str(Path(__file__).parent))
 import random_layers
 import support
 
+from micrograd_fast import _core
+
 torch.set_num_threads(1)
 
 
@@ -90,6 +92,15 @@ def layer_engine(request):
 def layer_engines():
     """All ways to evaluate a layer."""
     return load_layer_engines()
+
+
+@pytest.fixture(params=_core.kernels()[1:])
+def instruction_set(request):
+    """Each instruction set that the loops are built for on this machine, in use."""
+    before = _core.kernels()[0]
+    _core.kernels(request.param)
+    yield request.param
+    _core.kernels(before)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -91,3 +91,11 @@ def added_in_order(numbers):
     for number in numbers:
         total += number
     return total
+
+
+def result_or_message(call, rows):
+    """What a call gives, and what it says where it raises."""
+    try:
+        return call(rows), None
+    except ValueError as error:
+        return None, str(error)

@@ -9,17 +9,9 @@ from frozen import Case, added_in_order, all_bits, moons_loss, rows_for
 from support import bits
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, _core, compile, losses
+from micrograd_fast import MLP, Value, compile, losses
 
 BATCHES = [0, 1, 7, 8, 9]
-
-
-@pytest.fixture(params=_core.kernels()[1:])
-def instruction_set(request):
-    before = _core.kernels()[0]
-    _core.kernels(request.param)
-    yield request.param
-    _core.kernels(before)
 
 
 # The bits of the graph ---------------------------------------------------------------------------
