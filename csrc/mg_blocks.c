@@ -22,7 +22,7 @@ void mg_forward_block(mg_strip *strip, const mg_sums *block) {
     if (lanes == 1) {
         for (size_t r = 0; block->start && r < block->n_rows; r++)
             w[r * stride + n_in] = workspace->values[block->start[r]];
-        strip->kernels->forward(w, stride, block->n_rows, x, n_in, out);
+        mg_kernels_current()->forward(w, stride, block->n_rows, x, n_in, out);
         return;
     }
     for (size_t r = 0; r < block->n_rows; r++) {
@@ -97,16 +97,18 @@ static void backward_single(mg_strip *strip, const mg_back_sums *block, const do
                             const double *g, double *x_gradient, mg_row *rows) {
     const mg_workspace *workspace = strip->workspace;
     const size_t n_in = block->n_in;
-    const int add_up = strip->batch->add_up && !block->w_to;
+    const mg_batch *batch = strip->batch;
+    const int add_up = batch->add_up && !batch->keep_shares && !block->w_to;
     for (size_t r = 0; r < block->n_rows; r++) {
         rows[r] = (mg_row){workspace->weights + block->weights[r],
                            workspace->gradients + block->weights[r], g[r]};
         if (add_up) rows[r].w_grad[n_in] += g[r];
+        if (batch->keep_shares) workspace->gradients[block->weights[r]] = g[r];
     }
     if (add_up)
-        strip->kernels->backward(rows, block->n_rows, x, x_gradient, n_in);
+        mg_kernels_current()->backward(rows, block->n_rows, x, x_gradient, n_in);
     else if (x_gradient)
-        strip->kernels->backward_inputs(rows, block->n_rows, x_gradient, n_in);
+        mg_kernels_current()->backward_inputs(rows, block->n_rows, x_gradient, n_in);
 }
 
 void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {

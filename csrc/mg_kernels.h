@@ -1,12 +1,13 @@
 /* The inner loops over contiguous numbers, built once per instruction set and chosen at run time.
  *
  * Lanes run across independent sums (rows in the forward pass, inputs in the backward pass) and
- * never inside one, so every build gives the same bits. Programs may ask for others. */
+ * never inside one, so every build gives the same bits. */
 #ifndef MG_KERNELS_H
 #define MG_KERNELS_H
 
 #include <stddef.h>
 
+/* How programs compute batches of rows. */
 typedef enum {
     MG_EXACT_ARITHMETIC, /* the graph's bits */
     MG_FAST_ARITHMETIC,  /* fused products and sums, functions made for lanes */
@@ -43,12 +44,9 @@ const mg_kernels *const *mg_kernels_available(size_t *n);
 /* The build in use. */
 const mg_kernels *mg_kernels_current(void);
 
-/* The build for an arithmetic: of the instruction set in use, unless the processor lacks fused
- * multiply-add. Its name is that of the other loops' builds, too. */
-const mg_kernels *mg_kernels_for(mg_arithmetic arithmetic);
-
-/* Of the builds that round otherwise, the one of this name. */
-const mg_kernels *mg_kernels_fast(const char *name);
+/* The name of the build of the other loops that an arithmetic uses: of the instruction set in use,
+ * unless the processor lacks the fused multiply-add that it wants. */
+const char *mg_build_name(mg_arithmetic arithmetic);
 
 /* Use the build of this name. 0 if this machine does not run it. */
 int mg_kernels_select(const char *name);

@@ -117,6 +117,8 @@ typedef struct {
     uint32_t *weight_parameters;
     double *weight_constants;
     uint32_t *parameter_weight; /* where its gradient adds up, or UINT32_MAX: in its uses */
+    uint32_t *loose_parameters; /* of the latter kind */
+    uint32_t n_loose_parameters;
 
     mg_arithmetic arithmetic;
     mg_sweep *sweeps;       /* n_outputs */

@@ -74,7 +74,7 @@ static void give_parameter_gradients(const mg_strip *strip, const mg_sweep *swee
     for (uint32_t i = 0; i < sweep->n_parameters; i++) {
         const mg_uses *uses = &sweep->parameters[i];
         for (size_t l = 0; l < strip->n_rows; l++) {
-            if (batch->add_up)
+            if (batch->add_up && !batch->keep_shares)
                 strip->workspace->sums[uses->leaf] =
                     add_uses(strip, sweep, uses, l, strip->workspace->sums[uses->leaf]);
             if (batch->parameter_rows)
@@ -249,7 +249,6 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
     mg_strip strip = {.program = program,
                       .workspace = workspace,
                       .batch = batch,
-                      .kernels = mg_kernels_for(program->arithmetic),
                       .tiles = mg_tiles_for(program->arithmetic)};
     fill_lanes(workspace, program);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {

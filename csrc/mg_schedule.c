@@ -131,6 +131,18 @@ static void take_rooms(mg_schedule *s, uint32_t n_steps, uint32_t n_sums) {
     memset(program->parameter_weight, 0xff, program->tape.n_parameters * sizeof(uint32_t));
 }
 
+static void list_loose_parameters(mg_schedule *s) {
+    mg_program *program = s->program;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < program->tape.n_parameters; i++)
+        n += program->parameter_weight[i] == UINT32_MAX;
+    program->loose_parameters = mg_pool_take(s->keep, n, sizeof(uint32_t));
+    if (s->keep->failed) return;
+    for (uint32_t i = 0; i < program->tape.n_parameters; i++)
+        if (program->parameter_weight[i] == UINT32_MAX)
+            program->loose_parameters[program->n_loose_parameters++] = i;
+}
+
 void mg_schedule_forward(mg_schedule *s) {
     mg_program *program = s->program;
     mg_unit *units = mg_pool_take(&s->work, s->n, sizeof *units);
@@ -166,6 +178,7 @@ void mg_schedule_forward(mg_schedule *s) {
     }
     for (uint32_t o = 0; o < program->tape.n_outputs; o++)
         program->outputs[o] = mg_value_slot(s, s->outputs[o]);
+    list_loose_parameters(s);
     program->stats.n_steps = n_steps;
     program->stats.n_blocks = n_blocks;
     program->stats.n_runs = n_runs;

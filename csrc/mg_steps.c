@@ -44,7 +44,7 @@ const mg_steps *mg_steps_for(mg_arithmetic arithmetic) {
 #endif
         &baseline_steps,
     };
-    const char *name = mg_kernels_for(arithmetic)->name;
+    const char *name = mg_build_name(arithmetic);
     if (arithmetic != MG_EXACT_ARITHMETIC) return mg_steps_fast(name);
     size_t i = 0;
     while (strcmp(builds[i]->name, name) != 0) i++;

@@ -17,6 +17,7 @@ typedef struct {
     double *input_gradients; /* n_rows * n_inputs, or NULL */
     double *parameter_rows;  /* n_rows * n_parameters of zeros, or NULL */
     int add_up;              /* sum the parameters' gradients in the workspace */
+    int keep_shares;         /* of the only row, for mg_workspace_add_shares */
 } mg_batch;
 
 typedef struct {
@@ -31,7 +32,6 @@ typedef struct {
     const mg_program *program;
     mg_workspace *workspace;
     const mg_batch *batch;
-    const mg_kernels *kernels;
     const mg_tiles *tiles;
     size_t first_row, n_rows;
     mg_replay_failure failure;

@@ -16,10 +16,9 @@ const mg_tiles *mg_tiles_for(mg_arithmetic arithmetic) {
 #endif
         &baseline_tiles,
     };
-    if (arithmetic == MG_FAST_ARITHMETIC) return mg_tiles_fast(mg_kernels_for(arithmetic)->name);
-    if (arithmetic == MG_SINGLE_ARITHMETIC)
-        return mg_tiles_single(mg_kernels_for(arithmetic)->name);
-    const char *name = mg_kernels_current()->name;
+    const char *name = mg_build_name(arithmetic);
+    if (arithmetic == MG_FAST_ARITHMETIC) return mg_tiles_fast(name);
+    if (arithmetic == MG_SINGLE_ARITHMETIC) return mg_tiles_single(name);
     size_t i = 0;
     while (strcmp(builds[i]->name, name) != 0) i++;
     return builds[i];

@@ -108,9 +108,10 @@ void mg_workspace_load(mg_workspace *workspace, const mg_program *program,
     }
     for (uint32_t i = 0; i < program->n_lane_parameters; i++)
         workspace->parameters[i] = arena->data[binding->nodes[program->lane_parameters[i]]];
-    for (uint32_t i = 0; with_gradients && i < program->tape.n_parameters; i++)
-        if (program->parameter_weight[i] == UINT32_MAX)
-            workspace->sums[i] = workspace->sums_before[i] = arena->grad[binding->nodes[i]];
+    for (uint32_t i = 0; with_gradients && i < program->n_loose_parameters; i++) {
+        const uint32_t p = program->loose_parameters[i];
+        workspace->sums[p] = workspace->sums_before[p] = arena->grad[binding->nodes[p]];
+    }
 }
 
 void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program) {
@@ -132,24 +133,76 @@ static int unchanged(const double *before, const double *now, size_t n) {
 
 int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
                        const mg_binding *binding, mg_arena *arena) {
-    const uint32_t n_parameters = program->tape.n_parameters;
     for (uint32_t i = 0; i < binding->n_stretches; i++) {
         const struct mg_stretch s = binding->stretches[i];
         if (s.adds_up &&
             !unchanged(workspace->gradients_before + s.place, arena->grad + s.node, s.n))
             return 0;
     }
-    for (uint32_t i = 0; i < n_parameters; i++)
-        if (program->parameter_weight[i] == UINT32_MAX &&
-            !unchanged(&workspace->sums_before[i], &arena->grad[binding->nodes[i]], 1))
-            return 0;
+    for (uint32_t i = 0; i < program->n_loose_parameters; i++) {
+        const uint32_t p = program->loose_parameters[i];
+        if (!unchanged(&workspace->sums_before[p], &arena->grad[binding->nodes[p]], 1)) return 0;
+    }
     for (uint32_t i = 0; i < binding->n_stretches; i++) {
         const struct mg_stretch s = binding->stretches[i];
         if (s.adds_up)
             memcpy(arena->grad + s.node, workspace->gradients + s.place, s.n * sizeof(double));
     }
-    for (uint32_t i = 0; i < n_parameters; i++)
-        if (program->parameter_weight[i] == UINT32_MAX)
-            arena->grad[binding->nodes[i]] = workspace->sums[i];
+    for (uint32_t i = 0; i < program->n_loose_parameters; i++) {
+        const uint32_t p = program->loose_parameters[i];
+        arena->grad[binding->nodes[p]] = workspace->sums[p];
+    }
     return 1;
+}
+
+/* The number of the stretch that a place is in, or of the first one after it. */
+static uint32_t stretch_at(const mg_binding *binding, uint32_t place) {
+    uint32_t low = 0, high = binding->n_stretches;
+    while (low < high) {
+        const uint32_t middle = low + (high - low) / 2;
+        const struct mg_stretch *s = &binding->stretches[middle];
+        if (s->place + s->n <= place)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The products of one row of a batch with the gradients of a block's sums. */
+static void add_block_shares(const mg_workspace *workspace, const mg_back_sums *block,
+                             const mg_binding *binding, mg_arena *arena) {
+    const mg_kernels *kernels = mg_kernels_current();
+    const uint32_t n = block->n_in + 1;
+    double *const x = workspace->scratch;
+    for (uint32_t i = 0; i < block->n_in; i++) x[i] = workspace->values[block->x[i]];
+    x[block->n_in] = 1.0;
+    for (uint32_t r = 0; r < block->n_rows; r++) {
+        const uint32_t first = block->weights[r];
+        const double g = workspace->gradients[first];
+        for (uint32_t j = stretch_at(binding, first);
+             j < binding->n_stretches && binding->stretches[j].place < first + n; j++) {
+            const struct mg_stretch *s = &binding->stretches[j];
+            const uint32_t begin = s->place > first ? s->place : first;
+            const uint32_t end = s->place + s->n < first + n ? s->place + s->n : first + n;
+            const mg_row row = {NULL, arena->grad + s->node + (begin - s->place), g};
+            kernels->backward(&row, 1, x + (begin - first), NULL, end - begin);
+        }
+    }
+}
+
+void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *program,
+                             uint32_t output, const mg_binding *binding, mg_arena *arena) {
+    const mg_sweep *sweep = &program->sweeps[output];
+    for (uint32_t i = 0; i < sweep->n_runs; i++) {
+        const mg_back_sums *block = &sweep->sums[sweep->runs[i].first];
+        if (sweep->runs[i].op == MG_NEURON && !block->w_to)
+            add_block_shares(workspace, block, binding, arena);
+    }
+    for (uint32_t i = 0; i < sweep->n_parameters; i++) {
+        const mg_uses *uses = &sweep->parameters[i];
+        double *const gradient = &arena->grad[binding->nodes[uses->leaf]];
+        for (uint32_t u = 0; u < uses->n; u++)
+            *gradient += workspace->adjoints[sweep->use_slots[uses->first + u]];
+    }
 }

@@ -61,4 +61,8 @@ void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *pro
 int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
                        const mg_binding *binding, mg_arena *arena);
 
+/* A replay of one row, which kept its shares: add them to the gradients as they are now. */
+void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *program,
+                             uint32_t output, const mg_binding *binding, mg_arena *arena);
+
 #endif

@@ -125,14 +125,21 @@ cdef inline void handle_attach(PyObject *self, mg_node node) noexcept:
     arena.meta[node].refs += 1
 
 
-cdef PyObject *handle_of(mg_node node) except NULL:
-    """The handle of a node of the graph, made if there is none; a new reference."""
+cdef PyObject *plain_handle_of(mg_node node) except NULL:
+    """The handle of a node, made if there is none; a new reference. If it was made, another may
+    be made once it is gone."""
     cdef PyObject *self = <PyObject *>arena.handle[node]
     if self != NULL:
         Py_INCREF(self)
     else:
         self = handle_new()
         handle_attach(self, node)
+    return self
+
+
+cdef PyObject *handle_of(mg_node node) except NULL:
+    """The handle of a node as the graph shows it: the same one from now on; a new reference."""
+    cdef PyObject *self = plain_handle_of(node)
     handle_pin(self)
     return self
 

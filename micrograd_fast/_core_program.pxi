@@ -161,9 +161,12 @@ cdef class Program:
     cdef mg_status replay_on(self, mg_workspace *workspace, mg_batch *batch, double *gradients,
                              mg_replay_failure *failure) except *:
         cdef mg_status st
+        cdef bint to_parameters = batch.add_up and gradients == NULL
+        # One row's shares are as well added at the end: nothing is copied back and forth.
+        batch.keep_shares = to_parameters and batch.n_rows == 1
         while True:
             mg_workspace_load(workspace, self.program, &self.binding, &arena,
-                              batch.add_up and gradients == NULL)
+                              to_parameters and not batch.keep_shares)
             if gradients != NULL:
                 mg_workspace_zero_gradients(workspace, self.program)
             if batch.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
@@ -178,6 +181,10 @@ cdef class Program:
                 return st
             if gradients != NULL:
                 mg_workspace_gradients(workspace, self.program, gradients)
+                return st
+            if batch.keep_shares:
+                mg_workspace_add_shares(workspace, self.program, batch.output, &self.binding,
+                                        &arena)
                 return st
             if mg_workspace_store(workspace, self.program, &self.binding, &arena):
                 return st

@@ -304,6 +304,8 @@ cdef extern from "mg_workspace.h":
     void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program)
     void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *program,
                                 double *gradients)
+    void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *program,
+                                 uint32_t output, const mg_binding *binding, mg_arena *arena)
     int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
                            const mg_binding *binding, mg_arena *arena)
 
@@ -322,6 +324,7 @@ cdef extern from "mg_strip.h":
         double *input_gradients
         double *parameter_rows
         int add_up
+        int keep_shares
 
     ctypedef struct mg_replay_failure:
         size_t row

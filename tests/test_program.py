@@ -36,6 +36,42 @@ def test_random_graphs_have_the_bits_of_eager(compiled, n_rows, instruction_set)
         }, where
 
 
+def test_single_rows_add_to_gradients_wherever_the_parameters_are(compiled, instruction_set):
+    """Among them neighbours in another order, numbers in between, and one that is used twice."""
+    rng = random.Random(7)
+    weights = [Value(rng.gauss(0, 1)) for _ in range(6 * 17)]
+    rng.shuffle(weights)
+    for place in (3, 20, 21, 40):
+        weights[place] = rng.gauss(0, 1)
+    weights[60] = weights[70]
+    parameters = [w for w in weights if isinstance(w, Value)]
+
+    def loss(x):
+        sums = []
+        for first in range(0, len(weights), 17):
+            *w, b = weights[first : first + 17]
+            sums.append(sum((wi * xi for wi, xi in zip(w, x, strict=True)), b))
+        return micrograd_fast.sum([s * s * weights[5] for s in sums])
+
+    x = [Value(rng.gauss(0, 1)) for _ in range(16)]
+    program = compile(loss(x), x)
+    assert program.stats()["blocks"] > 0
+    for p in parameters:
+        p.grad = rng.choice([0.0, rng.gauss(0, 1)])
+    before = [p.grad for p in parameters]
+    for row in rows_for(program, 3):
+        value = program.backward(row)
+        found = [p.grad for p in parameters]
+        for p, gradient in zip(parameters, before, strict=True):
+            p.grad = gradient
+        wanted = loss([Value(number) for number in row])
+        wanted.backward()
+        assert bits(value) == bits(wanted.data)
+        assert all_bits(found) == all_bits([p.grad for p in parameters])
+        assert found != before
+        before = found
+
+
 def test_a_thousand_rows_have_the_bits_of_eager(compiled, instruction_set):
     case = Case(compiled, 5, 60, 1000)
     program = compile(case.output(), case.input_values())

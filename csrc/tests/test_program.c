@@ -122,10 +122,14 @@ static mg_status replayed(const graph *g, mg_arithmetic arithmetic, const double
                                 .backward = 1,
                                 .seed = 1.0,
                                 .input_gradients = input_gradients,
-                                .add_up = 1};
-        mg_workspace_load(workspace, program, &binding, g->arena, 1);
+                                .add_up = 1,
+                                .keep_shares = n_rows == 1};
+        mg_workspace_load(workspace, program, &binding, g->arena, n_rows != 1);
         st = mg_replay(program, workspace, &batch, &failure);
-        if (st == MG_OK) CHECK(mg_workspace_store(workspace, program, &binding, g->arena));
+        if (st == MG_OK && n_rows == 1)
+            mg_workspace_add_shares(workspace, program, 0, &binding, g->arena);
+        else if (st == MG_OK)
+            CHECK(mg_workspace_store(workspace, program, &binding, g->arena));
     }
     if (workspace) mg_workspace_free(workspace);
     mg_binding_free(&binding);
