@@ -15,10 +15,10 @@ REPLAYABLE = [kind for kind in KINDS if kind not in ("custom", "local_grads")]
 class Case:
     """A random graph with some of its leaves as inputs, and rows of numbers for them."""
 
-    def __init__(self, engine, seed, n_nodes, n_rows, wild=False):
+    def __init__(self, engine, seed, n_nodes, n_rows, wild=False, kinds=REPLAYABLE):
         rng = random.Random(seed)
         self.engine = engine
-        self.make = list(random_program(engine, seed, n_nodes, REPLAYABLE, wild).make)
+        self.make = in_order_of_the_graph(random_program(engine, seed, n_nodes, kinds, wild).make)
         leaves = [i for i, (kind, _, _) in enumerate(self.make) if kind == "leaf"]
         self.inputs = rng.sample(leaves, rng.randint(0, len(leaves) - 1))
         self.parameters = [i for i in leaves if i not in self.inputs]
@@ -60,6 +60,24 @@ class Case:
         for i in gradients:
             gradients[i] = nodes[i].grad
         return nodes[-1].data, [nodes[i].grad for i in self.inputs]
+
+
+def in_order_of_the_graph(make):
+    """The instructions under the last one, operands first and left to right: where two of them
+    fail, the first to be built is then the first in a program, too."""
+    places, ordered, stack = {}, [], [len(make) - 1]
+    while stack:
+        number = stack[-1]
+        kind, operands, immediates = make[number]
+        missing = [operand for operand in operands if operand not in places]
+        if missing:
+            stack.append(missing[0])
+            continue
+        stack.pop()
+        if number not in places:
+            places[number] = len(ordered)
+            ordered.append((kind, tuple(places[operand] for operand in operands), immediates))
+    return ordered
 
 
 class _Make:
