@@ -109,3 +109,25 @@ def added_in_order(numbers):
     for number in numbers:
         total += number
     return total
+
+
+def expect_the_bits_of_eager(program, graph, rows, start=0.0, where=""):
+    """`graph` builds the program's graph over a list of inputs and returns its output."""
+    for p in program.parameters:
+        p.grad = start
+    values, gradients = [], []
+    for row in rows:
+        inputs = [Value(number) for number in row]
+        output = graph(inputs)
+        output.backward()
+        values.append(output.data)
+        gradients.append([v.grad for v in inputs])
+    wanted = [p.grad for p in program.parameters]
+    for p in program.parameters:
+        p.grad = start
+    assert bits(program.backward(rows, "sum")) == bits(added_in_order(values)), where
+    assert all_bits([p.grad for p in program.parameters]) == all_bits(wanted), where
+    found = program.value_and_grad(rows)
+    assert all_bits(found[0]) == all_bits(values), where
+    assert all_bits(found[1]) == all_bits(gradients), where
+    assert all_bits(program(rows)) == all_bits(values), where
