@@ -1,8 +1,6 @@
 /* Gathering and scattering around the loops over sums; mg_blocks.h says more. */
 #include "mg_blocks.h"
 
-#include "mg_kernels.h"
-
 #include <string.h>
 
 /* The lanes of some slots, one after the other: in place if they are so already. */
@@ -24,7 +22,7 @@ void mg_forward_block(mg_strip *strip, const mg_sums *block) {
     if (lanes == 1) {
         for (size_t r = 0; block->start && r < block->n_rows; r++)
             w[r * stride + n_in] = workspace->values[block->start[r]];
-        mg_kernels_current()->forward(w, stride, block->n_rows, x, n_in, out);
+        strip->kernels->forward(w, stride, block->n_rows, x, n_in, out);
         return;
     }
     for (size_t r = 0; r < block->n_rows; r++) {
@@ -32,7 +30,7 @@ void mg_forward_block(mg_strip *strip, const mg_sums *block) {
         for (size_t l = 0; l < lanes; l++)
             out[r * lanes + l] = start ? start[l] : w[r * stride + n_in];
     }
-    strip->tiles->sum_rows(w, stride, block->n_rows, x, lanes, n_in, out);
+    strip->tiles->sum_rows(w, stride, block->n_rows, x, lanes, n_in, out, workspace->tile_room);
 }
 
 /* The gradients that the inner nodes have: each starts from 0. */
@@ -106,9 +104,9 @@ static void backward_single(mg_strip *strip, const mg_back_sums *block, const do
         if (add_up) rows[r].w_grad[n_in] += g[r];
     }
     if (add_up)
-        mg_kernels_current()->backward(rows, block->n_rows, x, x_gradient, n_in);
+        strip->kernels->backward(rows, block->n_rows, x, x_gradient, n_in);
     else if (x_gradient)
-        mg_kernels_current()->backward_inputs(rows, block->n_rows, x_gradient, n_in);
+        strip->kernels->backward_inputs(rows, block->n_rows, x_gradient, n_in);
 }
 
 void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
@@ -142,11 +140,12 @@ void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
     } else {
         if (x_gradient)
             strip->tiles->add_to_inputs(workspace->weights, block->weights, block->n_rows, g,
-                                        lanes, x_gradient, n_in);
+                                        lanes, x_gradient, n_in, workspace->tile_room);
         if (batch->add_up && !block->w_to) {
             const size_t stride = transpose(x, n_in, lanes, strip->n_rows, room);
             strip->tiles->add_to_weights(workspace->gradients, block->weights, block->n_rows, g,
-                                         lanes, room, stride, n_in + 1, strip->n_rows);
+                                         lanes, room, stride, n_in + 1, strip->n_rows,
+                                         workspace->tile_room);
         }
     }
     if (for_inputs && block->x_to_first == MG_NO_SLOT)

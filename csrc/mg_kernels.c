@@ -33,6 +33,14 @@ const mg_kernels *mg_kernels_current(void) {
     return current;
 }
 
+const mg_kernels *mg_kernels_for(mg_arithmetic arithmetic) {
+    if (arithmetic == MG_EXACT_ARITHMETIC) return mg_kernels_current();
+#ifdef MG_X86_BUILDS
+    if (!__builtin_cpu_supports("fma")) return mg_kernels_fast(baseline_kernels.name);
+#endif
+    return mg_kernels_fast(mg_kernels_current()->name);
+}
+
 int mg_kernels_select(const char *name) {
     size_t n;
     const mg_kernels *const *builds = mg_kernels_available(&n);

@@ -1,11 +1,17 @@
 /* The inner loops over contiguous numbers, built once per instruction set and chosen at run time.
  *
  * Lanes run across independent sums (rows in the forward pass, inputs in the backward pass) and
- * never inside one, so every build gives the same bits. */
+ * never inside one, so every build gives the same bits. Programs may ask for others. */
 #ifndef MG_KERNELS_H
 #define MG_KERNELS_H
 
 #include <stddef.h>
+
+typedef enum {
+    MG_EXACT_ARITHMETIC, /* the graph's bits */
+    MG_FAST_ARITHMETIC,  /* fused products and sums, functions made for lanes */
+    MG_SINGLE_ARITHMETIC /* the same, and sums of products in single precision */
+} mg_arithmetic;
 
 /* One row of weights on its way back: the gradients of row and inputs grow by multiples of it. */
 typedef struct {
@@ -36,6 +42,13 @@ const mg_kernels *const *mg_kernels_available(size_t *n);
 
 /* The build in use. */
 const mg_kernels *mg_kernels_current(void);
+
+/* The build for an arithmetic: of the instruction set in use, unless the processor lacks fused
+ * multiply-add. Its name is that of the other loops' builds, too. */
+const mg_kernels *mg_kernels_for(mg_arithmetic arithmetic);
+
+/* Of the builds that round otherwise, the one of this name. */
+const mg_kernels *mg_kernels_fast(const char *name);
 
 /* Use the build of this name. 0 if this machine does not run it. */
 int mg_kernels_select(const char *name);

@@ -15,6 +15,7 @@
 #ifndef MG_PROGRAM_H
 #define MG_PROGRAM_H
 
+#include "mg_kernels.h"
 #include "mg_pool.h"
 #include "mg_tape.h"
 
@@ -117,7 +118,7 @@ typedef struct {
     double *weight_constants;
     uint32_t *parameter_weight; /* where its gradient adds up, or UINT32_MAX: in its uses */
 
-    int fast;               /* sums of products may round otherwise, where that is faster */
+    mg_arithmetic arithmetic;
     mg_sweep *sweeps;       /* n_outputs */
     uint32_t largest_block; /* the most numbers that a block's rows or inputs are */
     mg_program_stats stats;

@@ -1,62 +1,9 @@
 /* Replays, strip by strip; mg_replay.h says what they are. */
 #include "mg_replay.h"
 
-#include "mg_blocks.h"
-#include "mg_kernels.h"
+#include "mg_steps.h"
 
 #include <string.h>
-
-#if defined(__GNUC__) && !defined(__clang__)
-#define NO_DEPENDENCES _Pragma("GCC ivdep")
-#elif defined(__clang__)
-#define NO_DEPENDENCES _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define NO_DEPENDENCES
-#endif
-
-/* Whether an entry's value, or in the sweep its slopes, can be had at a point. */
-static mg_status try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
-    mg_status st = MG_OK;
-    if (!in_sweep) {
-        mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
-        return st;
-    }
-    mg_op_adjoint_a((mg_op)e->op, a, b, e->k, e->h, y, 1.0, &st);
-    if (st == MG_OK && e->arity == 2) mg_op_adjoint_b((mg_op)e->op, a, b, e->k, e->h, y, 1.0, &st);
-    return st;
-}
-
-/* A step has failed in some lane: write down the first. */
-static void note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, mg_slot y) {
-    const mg_entry *e = &strip->program->entries[entry];
-    const size_t lanes = strip->workspace->lanes;
-    const double *const values = strip->workspace->values;
-    const int in_sweep = strip->failure.in_sweep;
-    for (size_t l = 0; l < strip->n_rows; l++) {
-        const double at = values[a * lanes + l];
-        const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
-        if (try_entry(e, at, other, values[y * lanes + l], in_sweep) == MG_OK) continue;
-        strip->failure = (mg_replay_failure){strip->first_row + l, entry, at, other, in_sweep};
-        return;
-    }
-}
-
-#define MG_BUILD "mg_replay.inc"
-#include "mg_builds.inc"
-
-static const mg_replay_build *current_build(void) {
-    static const mg_replay_build *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &avx512_replay,
-        &avx2_replay,
-#endif
-        &baseline_replay,
-    };
-    const char *name = mg_kernels_current()->name;
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
-}
 
 /* Put rows into the lanes of the input slots; lanes beyond the last row repeat it. */
 static void load_rows(mg_strip *strip) {
@@ -139,21 +86,21 @@ static void give_parameter_gradients(const mg_strip *strip, const mg_sweep *swee
 
 static mg_status run_strip(mg_strip *strip) {
     const mg_program *program = strip->program;
-    const mg_replay_build *build = current_build();
+    const mg_steps *steps = mg_steps_for(program->arithmetic);
     const int first = strip->first_row == 0;
     strip->failure.in_sweep = 0;
     mg_status st = MG_OK;
     load_rows(strip);
-    if (first) st = build->forward(strip, program->runs, program->n_uniform);
+    if (first) st = steps->forward(strip, program->runs, program->n_uniform);
     if (st == MG_OK)
-        st = build->forward(strip, program->runs + program->n_uniform, program->n_variable);
+        st = steps->forward(strip, program->runs + program->n_uniform, program->n_variable);
     if (st != MG_OK) return st;
     if (strip->batch->values) give_values(strip);
     if (!strip->batch->backward) return MG_OK;
     const mg_sweep *sweep = &program->sweeps[strip->batch->output];
     seed(strip, sweep);
     strip->failure.in_sweep = 1;
-    st = build->backward(strip, sweep);
+    st = steps->backward(strip, sweep);
     if (st != MG_OK) return st;
     if (strip->batch->input_gradients) give_input_gradients(strip, sweep);
     give_parameter_gradients(strip, sweep);
@@ -249,7 +196,7 @@ static mg_status recount_row(const recount *c, const double *inputs, int backwar
         const uint32_t i = c->sweep[p];
         const mg_entry *e = &tape->entries[i];
         const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
-        st = try_entry(e, a, b, values[i], 1);
+        st = mg_try_entry(e, a, b, values[i], 1);
         if (st != MG_OK) {
             *failure = (mg_replay_failure){0, i, a, b, 1};
             return st;
@@ -302,7 +249,8 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
     mg_strip strip = {.program = program,
                       .workspace = workspace,
                       .batch = batch,
-                      .tiles = mg_tiles_current(program->fast)};
+                      .kernels = mg_kernels_for(program->arithmetic),
+                      .tiles = mg_tiles_for(program->arithmetic)};
     fill_lanes(workspace, program);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {
         strip.first_row = row;

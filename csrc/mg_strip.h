@@ -31,6 +31,7 @@ typedef struct {
     const mg_program *program;
     mg_workspace *workspace;
     const mg_batch *batch;
+    const mg_kernels *kernels;
     const mg_tiles *tiles;
     size_t first_row, n_rows;
     mg_replay_failure failure;

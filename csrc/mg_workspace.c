@@ -1,7 +1,7 @@
 /* Workspaces and bindings: how parameters come from the arena and gradients return. */
 #include "mg_workspace.h"
 
-#include "mg_kernels.h"
+#include "mg_tiles.h"
 
 #include <string.h>
 
@@ -39,8 +39,11 @@ mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
     const size_t n_adjoints = most_adjoints(program) * lanes;
     const size_t n_weights = program->n_weights, n_parameters = program->tape.n_parameters;
     const size_t n_scratch = block_scratch(program->largest_block, lanes);
+    const size_t n_tile_room = program->arithmetic == MG_SINGLE_ARITHMETIC
+                                   ? mg_tiles_single_room(program->largest_block, lanes)
+                                   : 0;
     const size_t n_numbers = n_values + n_adjoints + 3 * n_weights + 2 * n_parameters +
-                             program->n_lane_parameters + n_scratch + 8;
+                             program->n_lane_parameters + n_scratch + n_tile_room + 8;
     mg_workspace *workspace = mg_calloc(1, sizeof *workspace + n_numbers * sizeof(double));
     if (!workspace) return NULL;
     double *room = (double *)(workspace + 1);
@@ -50,7 +53,8 @@ mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
     workspace->values = room;
     workspace->adjoints = workspace->values + n_values;
     workspace->scratch = workspace->adjoints + n_adjoints;
-    workspace->weights = workspace->scratch + n_scratch;
+    workspace->tile_room = workspace->scratch + n_scratch;
+    workspace->weights = workspace->tile_room + n_tile_room;
     workspace->gradients = workspace->weights + n_weights;
     workspace->gradients_before = workspace->gradients + n_weights;
     workspace->sums = workspace->gradients_before + n_weights;

@@ -36,7 +36,8 @@ typedef struct mg_workspace {
     double *weights, *gradients, *gradients_before; /* at the weights' places */
     double *sums, *sums_before; /* of parameters whose gradients add up from uses */
     double *parameters;         /* of those with lanes */
-    double *scratch;
+    double *scratch;            /* of a block */
+    double *tile_room;          /* of its tiles */
 } mg_workspace;
 
 /* A workspace with room for that many lanes; NULL when memory is out. */

@@ -1,7 +1,16 @@
 # What the extension module offers, for type checkers and editors.
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, SupportsFloat, SupportsIndex, TypeAlias, TypedDict, TypeVar, overload
+from typing import (
+    Any,
+    Literal,
+    SupportsFloat,
+    SupportsIndex,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +115,8 @@ class Program:
     @property
     def fast(self) -> bool: ...
     @property
+    def dtype(self) -> Literal["float64", "float32"]: ...
+    @property
     def frozen_reads(self) -> list[str]: ...
     @property
     def n_inputs(self) -> int: ...
@@ -143,6 +154,7 @@ def freeze(
     is_sequence: bool,
     need_inputs: bool,
     fast: bool,
+    dtype: object,
 ) -> _P: ...
 def program_of_tape(kind: type[_P], packed: Any, parameters: Iterable[Value]) -> _P: ...
 def as_numbers(given: object, name: str) -> _Floats: ...

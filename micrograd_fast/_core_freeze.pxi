@@ -11,11 +11,25 @@ cdef object refusal(mg_refused *refused):
     return ValueError(f"inputs[{refused.index}], {node!r}, is not below the output")
 
 
+cdef mg_arithmetic arithmetic_of(object fast, object dtype) except *:
+    # A type of NumPy's, or a dtype, goes by its name.
+    name = getattr(dtype, "__name__", getattr(dtype, "name", dtype))
+    if name not in ("float64", "float32"):
+        raise ValueError(f'dtype must be "float64" or "float32", found {dtype!r}')
+    if name == "float32" and not fast:
+        raise ValueError('dtype "float32" rounds otherwise than the graph: it wants fast=True')
+    if name == "float32":
+        return MG_SINGLE_ARITHMETIC
+    return MG_FAST_ARITHMETIC if fast else MG_EXACT_ARITHMETIC
+
+
 cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence,
-                         bint fast):
+                         object fast, object dtype):
     """A program of a sound tape, which it takes over."""
     cdef Program self
+    cdef mg_arithmetic arithmetic
     try:
+        arithmetic = arithmetic_of(fast, dtype)
         self = kind.__new__(kind, MADE_HERE)
         if self.program != NULL:
             raise TypeError(f"{kind.__name__}.__new__ gave a program that was there before")
@@ -28,7 +42,7 @@ cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_s
     self.program = mg_program_new(tape)
     if self.program == NULL:
         raise MemoryError("no memory for a program")
-    self.program.fast = fast
+    self.program.arithmetic = arithmetic
     return self
 
 
@@ -81,10 +95,12 @@ def program_of_tape(kind, packed, parameters):
     except BaseException:
         mg_tape_free(&tape)
         raise
-    return new_program(kind, &tape, parameters, packed["is_sequence"], packed["fast"])
+    return new_program(
+        kind, &tape, parameters, packed["is_sequence"], packed["fast"], packed["dtype"]
+    )
 
 
-def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, bint fast):
+def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, fast, dtype):
     """Make a program; ``micrograd_fast.compile`` says more."""
     cdef mg_tape tape
     cdef mg_node *parameter_nodes = NULL
@@ -92,6 +108,7 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, 
     cdef mg_refused refused
     cdef mg_status st
     cdef mg_node *roots
+    arithmetic_of(fast, dtype)
     if len(outputs) == 0 or not (is_sequence or len(outputs) == 1):
         raise ValueError(f"compile wants one output or a sequence, found {len(outputs)}")
     roots = nodes_of(outputs, "outputs" if is_sequence else "output")
@@ -111,7 +128,7 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, 
         except BaseException:
             mg_tape_free(&tape)
             raise
-        return new_program(kind, &tape, parameters, is_sequence, fast)
+        return new_program(kind, &tape, parameters, is_sequence, fast, dtype)
     finally:
         mg_free(parameter_nodes)
         mg_free(input_nodes)

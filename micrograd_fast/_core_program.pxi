@@ -86,8 +86,13 @@ cdef class Program:
 
     @property
     def fast(self):
-        """Whether sums of products may round otherwise than the graph's."""
-        return bool(self.program.fast)
+        """Whether it may round otherwise than the graph."""
+        return self.program.arithmetic != MG_EXACT_ARITHMETIC
+
+    @property
+    def dtype(self):
+        """What sums of products are computed in."""
+        return "float32" if self.program.arithmetic == MG_SINGLE_ARITHMETIC else "float64"
 
     @property
     def n_outputs(self):
@@ -523,11 +528,12 @@ cdef class Program:
             (uint8), ``kind`` of leaf (uint8: 0 a constant, 1 an input, 2 a parameter), operands
             ``a`` and ``b`` (uint32; the number of an input or parameter in ``a``), immediates
             ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order; ``outputs``
-            (uint32); ``n_inputs``; ``is_sequence``; ``fast``.
+            (uint32); ``n_inputs``; ``is_sequence``; ``fast``; ``dtype``.
         """
         packed = packed_tape(&self.program.tape)
         packed["is_sequence"] = bool(self.is_sequence)
-        packed["fast"] = bool(self.program.fast)
+        packed["fast"] = self.fast
+        packed["dtype"] = self.dtype
         return packed
 
     def __reduce__(self):

@@ -139,6 +139,11 @@ cdef extern from "mg_arena.h":
 
 
 cdef extern from "mg_kernels.h":
+    ctypedef enum mg_arithmetic:
+        MG_EXACT_ARITHMETIC
+        MG_FAST_ARITHMETIC
+        MG_SINGLE_ARITHMETIC
+
     ctypedef struct mg_kernels:
         const char *name
 
@@ -275,7 +280,7 @@ cdef extern from "mg_program.h":
     ctypedef struct mg_program:
         mg_tape tape
         mg_entry *entries
-        int fast
+        mg_arithmetic arithmetic
         mg_program_stats stats
 
     mg_program *mg_program_new(mg_tape *tape)

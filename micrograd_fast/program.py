@@ -29,6 +29,8 @@ class Program(_core.Program):
     n_outputs : int
     fast : bool
         Whether it may round otherwise than the graph; see `compile`.
+    dtype : {"float64", "float32"}
+        What sums of products are computed in.
     is_sequence : bool
         Whether it was made of a sequence of outputs, so that results have an axis for them.
     frozen_reads : list of str
@@ -252,7 +254,16 @@ _COLUMN_TYPES = {
     "h": "f8",
     "outputs": "u4",
 }
-_FILE_COLUMNS = ("format", *_COLUMN_TYPES, "operations", "n_inputs", "is_sequence", "fast", "data")
+_FILE_COLUMNS = (
+    "format",
+    *_COLUMN_TYPES,
+    "operations",
+    "n_inputs",
+    "is_sequence",
+    "fast",
+    "dtype",
+    "data",
+)
 
 
 def load_program(path):
@@ -262,8 +273,8 @@ def load_program(path):
     columns ``op`` (a place in ``operations``, the list of names; "leaf" for a leaf), ``kind`` of a
     leaf (0 a constant, 1 an input, 2 a parameter), the operands ``a`` and ``b`` (of a leaf: its
     number among its kind), and the immediates ``k`` and ``h`` (a constant's value is ``k``);
-    then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``, the parameters' ``data``,
-    and ``format``, which says what it is.
+    then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``, ``dtype``, the
+    parameters' ``data``, and ``format``, which says what it is.
 
     Parameters
     ----------
@@ -321,11 +332,12 @@ def _program_of_columns(columns):
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["is_sequence"] = bool(columns["is_sequence"])
     tape["fast"] = bool(columns["fast"])
+    tape["dtype"] = str(columns["dtype"])
     parameters = [Value(number) for number in columns["data"].tolist()]
     return _core.program_of_tape(Program, tape, parameters)
 
 
-def compile(output, inputs=(), *, fast=False):
+def compile(output, inputs=(), *, fast=False, dtype="float64"):
     """Freeze the graph under an output.
 
     Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
@@ -339,10 +351,20 @@ def compile(output, inputs=(), *, fast=False):
     inputs : sequence of Value, optional
         Leaves under the output; a row has a number for each, in this order.
     fast : bool, optional
-        Let products and sums be fused where the machine can (fused multiply-add), in batches.
-        A fused sum of n products rounds n times instead of 2n times, so that each term is off by
-        at most n units in the last place, as without; the bits differ from the graph's, and from
-        one kind of machine to another, but not from call to call.
+        Let it round otherwise than the graph. Products and sums are fused where the machine can
+        (fused multiply-add), the sums of a single row add up in parts, powers 2, 3, -1, -2, 1/2
+        and -1/2 are products, quotients and roots, and ``exp``, ``log``, ``tanh``, ``sigmoid``,
+        ``softplus``, ``silu`` and ``elu`` are computed for several rows at once. Each of these
+        functions is within 4 units in the last place; a sum of n products is, as without, off by
+        at most n such units of the sum of the terms' magnitudes. The bits differ from one kind of
+        machine to another, and may between one row and a batch, but not from call to call. What
+        the graph would raise is raised.
+    dtype : {"float64", "float32"}, optional
+        What sums of products are computed in, for batches of rows; "float32" wants `fast`. The
+        terms are rounded to single precision (24 bits) and added up in it, so a sum of n products
+        is off by at most about ``(n + 2) * 6e-8`` of the sum of the terms' magnitudes. The rest
+        stays in double precision: single steps, what adds up from strip to strip of at most 64
+        rows, parameters, gradients and results. A number above 3.4e38 in a sum is an infinity.
 
     Returns
     -------
@@ -353,8 +375,9 @@ def compile(output, inputs=(), *, fast=False):
     TypeError
         If an output or input is not a Value, or `inputs` no sequence.
     ValueError
-        If there is no output; an input is computed, given twice or not under the output; or a
-        node has a Python ``_backward`` or no operation that could be done again.
+        If there is no output; an input is computed, given twice or not under the output; a node
+        has a Python ``_backward`` or no operation that could be done again; or `dtype` is
+        neither of the two, or "float32" without `fast`.
 
     Examples
     --------
@@ -370,10 +393,10 @@ def compile(output, inputs=(), *, fast=False):
     >>> w.grad
     24.0
     """
-    return _freeze(output, inputs, True, fast)
+    return _freeze(output, inputs, True, fast, dtype)
 
 
-def _freeze(output, inputs, need_inputs, fast):
+def _freeze(output, inputs, need_inputs, fast, dtype):
     is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
     if not hasattr(inputs, "__iter__"):
         raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
@@ -382,10 +405,10 @@ def _freeze(output, inputs, need_inputs, fast):
         raise ValueError("compile wants at least one output, found an empty sequence")
     if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):
         raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
-    return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast)
+    return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast, dtype)
 
 
-def jit(function=None, *, frozen_reads="warn"):
+def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
     """Trace a function of numbers at its first call, and replay it after.
 
     The function is called with Values in place of the numbers, once for each structure of its
@@ -404,6 +427,8 @@ def jit(function=None, *, frozen_reads="warn"):
     frozen_reads : {"warn", "error", "ignore"}, optional
         What to do about reads of ``data``: a warning that names the first, once for each trace;
         a `RuntimeError`; nothing.
+    fast, dtype
+        As for `compile`.
 
     Returns
     -------
@@ -434,17 +459,19 @@ def jit(function=None, *, frozen_reads="warn"):
             f'frozen_reads must be "warn", "error" or "ignore", found {frozen_reads!r}'
         )
     if function is None:
-        return functools.partial(jit, frozen_reads=frozen_reads)
-    return _Jitted(function, frozen_reads)
+        return functools.partial(jit, frozen_reads=frozen_reads, fast=fast, dtype=dtype)
+    return _Jitted(function, frozen_reads, fast, dtype)
 
 
 class _Jitted:
     """What `jit` returns."""
 
-    def __init__(self, function, frozen_reads):
+    def __init__(self, function, frozen_reads, fast, dtype):
         functools.update_wrapper(self, function)
         self._function = function
         self._frozen_reads = frozen_reads
+        self._fast = fast
+        self._dtype = dtype
         self._programs = {}
 
     def __call__(self, *args, **kwargs):
@@ -494,7 +521,7 @@ class _Jitted:
             if self._frozen_reads == "error":
                 raise RuntimeError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=4)
-        program = _freeze(output, inputs, False, False)
+        program = _freeze(output, inputs, False, self._fast, self._dtype)
         program.frozen_reads.extend(places)
         return program
 

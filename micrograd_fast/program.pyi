@@ -12,6 +12,7 @@ __all__ = ["Program", "compile", "jit", "load_program"]
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
 _OnReads: TypeAlias = Literal["warn", "error", "ignore"]
+_DType: TypeAlias = Literal["float64", "float32"] | type[np.floating[Any]] | np.dtype[Any]
 
 class Program(_core.Program):
     def save(self, path: str | os.PathLike[str]) -> None: ...
@@ -36,19 +37,35 @@ class Program(_core.Program):
     ) -> _Floats: ...
 
 class _Jitted:
-    def __init__(self, function: Callable[..., Any], frozen_reads: _OnReads) -> None: ...
+    def __init__(
+        self, function: Callable[..., Any], frozen_reads: _OnReads, fast: bool, dtype: _DType
+    ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[float, _Floats]: ...
     def backward(self, *args: Any, **kwargs: Any) -> float: ...
     def program(self, *args: Any, **kwargs: Any) -> Program: ...
 
 def compile(
-    output: Value | Sequence[Value], inputs: Sequence[Value] = (), *, fast: bool = False
+    output: Value | Sequence[Value],
+    inputs: Sequence[Value] = (),
+    *,
+    fast: bool = False,
+    dtype: _DType = "float64",
 ) -> Program: ...
 @overload
-def jit(function: Callable[..., Any], *, frozen_reads: _OnReads = "warn") -> _Jitted: ...
+def jit(
+    function: Callable[..., Any],
+    *,
+    frozen_reads: _OnReads = "warn",
+    fast: bool = False,
+    dtype: _DType = "float64",
+) -> _Jitted: ...
 @overload
 def jit(
-    function: None = None, *, frozen_reads: _OnReads = "warn"
+    function: None = None,
+    *,
+    frozen_reads: _OnReads = "warn",
+    fast: bool = False,
+    dtype: _DType = "float64",
 ) -> Callable[[Callable[..., Any]], _Jitted]: ...
 def load_program(path: str | os.PathLike[str]) -> Program: ...

@@ -30,6 +30,8 @@ sys.path.append(str(Path(__file__).parent))
 import random_layers
 import support
 
+from micrograd_fast import _core
+
 torch.set_num_threads(1)
 
 
@@ -93,14 +95,13 @@ def layer_engines():
     return load_layer_engines()
 
 
-@pytest.fixture(params=importlib.import_module("micrograd_fast._core").kernels()[1:])
+@pytest.fixture(params=_core.kernels()[1:])
 def instruction_set(request):
-    """Each build of the inner loops that this machine can run."""
-    core = importlib.import_module("micrograd_fast._core")
-    before = core.kernels()[0]
-    core.kernels(request.param)
+    """Each instruction set that the loops are built for on this machine, in use."""
+    before = _core.kernels()[0]
+    _core.kernels(request.param)
     yield request.param
-    core.kernels(before)
+    _core.kernels(before)
 
 
 @pytest.hookimpl(wrapper=True)

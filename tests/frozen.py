@@ -131,3 +131,11 @@ def expect_the_bits_of_eager(program, graph, rows, start=0.0, where=""):
     assert all_bits(found[0]) == all_bits(values), where
     assert all_bits(found[1]) == all_bits(gradients), where
     assert all_bits(program(rows)) == all_bits(values), where
+
+
+def result_or_message(call, rows):
+    """What a call gives, and what it says where it raises."""
+    try:
+        return call(rows), None
+    except ValueError as error:
+        return None, str(error)

@@ -79,9 +79,10 @@ def test_the_version_is_the_installed_one():
 
 # Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees -
 
-C_LAYERS = ["ops", "builds", "kernels", "arena", "layer", "optim", "order", "backward"]
-C_LAYERS += ["pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
-C_LAYERS += ["tiles", "workspace", "strip", "blocks", "replay", "tangent"]
+C_LAYERS = ["ops", "builds", "kernels", "kernels_fast", "arena", "layer", "optim", "order"]
+C_LAYERS += ["backward", "pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
+C_LAYERS += ["tiles", "tiles_fast", "tiles_single", "workspace", "strip", "blocks"]
+C_LAYERS += ["lane_math", "steps", "steps_fast", "replay", "tangent"]
 PYTHON_LAYERS = [
     {"_core"},
     {"engine"},

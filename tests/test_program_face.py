@@ -632,32 +632,3 @@ def test_calls_allocate_nothing_that_stays():
         __file__.rpartition("/")[0],
     )
     assert int(printed) < 2_000_000
-
-
-# Fused multiply-add ------------------------------------------------------------------------------
-
-
-def test_fast_programs_differ_by_rounding_and_not_from_call_to_call(tmp_path):
-    random.seed(1)
-    model = MLP(32, [64, 16, 1], activation="tanh")
-    x = [Value(0.1) for _ in range(32)]
-    loss = model(x) ** 2
-    exact, fast = compile(loss, x), compile(loss, x, fast=True)
-    assert (exact.fast, fast.fast) == (False, True)
-    rows = rows_for(exact, 50)
-    wanted, gradient = exact.value_and_parameter_grad(rows)
-    found, fast_gradient = fast.value_and_parameter_grad(rows)
-    assert found == pytest.approx(wanted, rel=1e-12)
-    assert fast_gradient == pytest.approx(gradient, rel=1e-9, abs=1e-12)
-    assert fast(rows) == pytest.approx(exact(rows), rel=1e-10, abs=1e-14)
-    again, same_gradient = fast.value_and_parameter_grad(rows)
-    assert again == found
-    assert same_gradient.tolist() == fast_gradient.tolist()
-    for loaded in (pickle.loads(pickle.dumps(fast)), fast_program_from_file(fast, tmp_path)):
-        assert loaded.fast
-        assert loaded(rows).tolist() == fast(rows).tolist()
-
-
-def fast_program_from_file(program, folder):
-    program.save(folder / "fast.npz")
-    return load_program(folder / "fast.npz")

@@ -19,6 +19,7 @@ void test_arena(void);
 void test_backward(void);
 void test_layers(void);
 void test_optim(void);
+void test_tiles(void);
 void test_program(void);
 
 /* An arena for one test: no handles, layers attached. */

@@ -32,7 +32,8 @@ int main(void) {
         void (*run)(void);
     } tests[] = {
         {"operations", test_operations}, {"arena", test_arena}, {"backward", test_backward},
-        {"layers", test_layers},         {"optim", test_optim}, {"program", test_program},
+        {"layers", test_layers},         {"optim", test_optim}, {"tiles", test_tiles},
+        {"program", test_program},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {

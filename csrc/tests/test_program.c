@@ -94,8 +94,8 @@ static double eager(const graph *g, const double *row, double *input_gradients) 
 }
 
 /* What a program needs from the beginning to the end; nothing is left where it fails. */
-static mg_status replayed(const graph *g, const double *rows, size_t n_rows, double *values,
-                          double *input_gradients) {
+static mg_status replayed(const graph *g, mg_arithmetic arithmetic, const double *rows,
+                          size_t n_rows, double *values, double *input_gradients) {
     mg_tape tape;
     mg_node *parameters;
     mg_refused refused;
@@ -105,6 +105,7 @@ static mg_status replayed(const graph *g, const double *rows, size_t n_rows, dou
     if (st != MG_OK) return st;
     CHECK(refused.refusal == MG_FREEZABLE && mg_tape_is_sound(&tape));
     mg_program *program = mg_program_new(&tape);
+    if (program) program->arithmetic = arithmetic;
     mg_binding binding = {0};
     mg_workspace *workspace = NULL;
     st = program ? mg_binding_set(&binding, program, parameters) : MG_NO_MEMORY;
@@ -149,10 +150,27 @@ static void programs_have_the_bits_of_their_graphs(void) {
             wanted[i] = g.arena->grad[g.parameters[i]];
             g.arena->grad[g.parameters[i]] = 0.5;
         }
-        CHECK(replayed(&g, rows[0], n_rows, values, gradients[0]) == MG_OK);
+        CHECK(replayed(&g, MG_EXACT_ARITHMETIC, rows[0], n_rows, values, gradients[0]) == MG_OK);
         CHECK(memcmp(values, eager_value, n_rows * sizeof *values) == 0);
         CHECK(memcmp(gradients, eager_gradients, n_rows * sizeof *gradients) == 0);
         for (int i = 0; i < N_PARAMETERS; i++) CHECK(g.arena->grad[g.parameters[i]] == wanted[i]);
+        drop(&g);
+    }
+}
+
+static void other_arithmetics_are_near(void) {
+    for (int trial = 0; trial < 20; trial++) {
+        graph g = random_graph();
+        const size_t n_rows = trial % 2 ? MOST_ROWS : 1;
+        double rows[MOST_ROWS][N_INPUTS], gradients[MOST_ROWS][N_INPUTS];
+        double wanted[MOST_ROWS], values[MOST_ROWS];
+        for (size_t r = 0; r < n_rows; r++)
+            for (int i = 0; i < N_INPUTS; i++) rows[r][i] = test_random();
+        for (size_t r = 0; r < n_rows; r++) wanted[r] = eager(&g, rows[r], gradients[r]);
+        CHECK(replayed(&g, MG_FAST_ARITHMETIC, rows[0], n_rows, values, gradients[0]) == MG_OK);
+        for (size_t r = 0; r < n_rows; r++) CHECK(fabs(values[r] - wanted[r]) < 1e-9);
+        CHECK(replayed(&g, MG_SINGLE_ARITHMETIC, rows[0], n_rows, values, gradients[0]) == MG_OK);
+        for (size_t r = 0; r < n_rows; r++) CHECK(fabs(values[r] - wanted[r]) < 1e-2);
         drop(&g);
     }
 }
@@ -163,9 +181,10 @@ static void running_out_of_memory_leaves_nothing(void) {
     int n_failed = 0;
     /* The walk over the graph has a second way when the first one finds no memory. */
     for (long nth = 1; nth < 400; nth++) {
+        const mg_arithmetic arithmetic = nth % 2 ? MG_EXACT_ARITHMETIC : MG_SINGLE_ARITHMETIC;
         for (int i = 0; i < N_PARAMETERS; i++) g.arena->grad[g.parameters[i]] = 0.0;
         mg_testing_fail_allocation(nth);
-        const mg_status st = replayed(&g, rows, 9, values, gradients);
+        const mg_status st = replayed(&g, arithmetic, rows, 9, values, gradients);
         mg_testing_fail_allocation(0);
         CHECK(st == MG_OK || st == MG_NO_MEMORY);
         n_failed += st == MG_NO_MEMORY;
@@ -222,6 +241,7 @@ static void tangents_are_second_derivatives(void) {
 
 void test_program(void) {
     programs_have_the_bits_of_their_graphs();
+    other_arithmetics_are_near();
     running_out_of_memory_leaves_nothing();
     a_failing_row_is_named();
     tangents_are_second_derivatives();

@@ -1,0 +1,52 @@
+/* The builds of mg_steps.inc that give the graph's bits, and the choice between all. */
+#include "mg_steps.h"
+
+#include "mg_blocks.h"
+#include "mg_kernels.h"
+
+#include <string.h>
+
+mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
+    mg_status st = MG_OK;
+    if (!in_sweep) {
+        mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
+        return st;
+    }
+    mg_op_adjoint_a((mg_op)e->op, a, b, e->k, e->h, y, 1.0, &st);
+    if (st == MG_OK && e->arity == 2) mg_op_adjoint_b((mg_op)e->op, a, b, e->k, e->h, y, 1.0, &st);
+    return st;
+}
+
+mg_status mg_note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, mg_slot y) {
+    const mg_entry *e = &strip->program->entries[entry];
+    const size_t lanes = strip->workspace->lanes;
+    const double *const values = strip->workspace->values;
+    const int in_sweep = strip->failure.in_sweep;
+    for (size_t l = 0; l < strip->n_rows; l++) {
+        const double at = values[a * lanes + l];
+        const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
+        const mg_status st = mg_try_entry(e, at, other, values[y * lanes + l], in_sweep);
+        if (st == MG_OK) continue;
+        strip->failure = (mg_replay_failure){strip->first_row + l, entry, at, other, in_sweep};
+        return st;
+    }
+    return MG_OK;
+}
+
+#define MG_BUILD "mg_steps.inc"
+#include "mg_builds.inc"
+
+const mg_steps *mg_steps_for(mg_arithmetic arithmetic) {
+    static const mg_steps *const builds[] = {
+#ifdef MG_X86_BUILDS
+        &avx512_steps,
+        &avx2_steps,
+#endif
+        &baseline_steps,
+    };
+    const char *name = mg_kernels_for(arithmetic)->name;
+    if (arithmetic != MG_EXACT_ARITHMETIC) return mg_steps_fast(name);
+    size_t i = 0;
+    while (strcmp(builds[i]->name, name) != 0) i++;
+    return builds[i];
+}

@@ -1,0 +1,33 @@
+/* The builds of mg_tiles_single.inc, and the room that they need. */
+#include "mg_tiles.h"
+
+#include <string.h>
+
+/* Numbers that a tile is wide, and columns rounded up to that. */
+#define SINGLE_TILE 16
+static inline size_t single_width(size_t n) {
+    return (n + SINGLE_TILE - 1) / SINGLE_TILE * SINGLE_TILE;
+}
+
+#define MG_FAST_BUILDS
+#define MG_BUILD "mg_tiles_single.inc"
+#include "mg_builds.inc"
+
+const mg_tiles *mg_tiles_single(const char *name) {
+    static const mg_tiles *const builds[] = {
+#ifdef MG_X86_BUILDS
+        &fast_avx512_tiles,
+        &fast_avx2_tiles,
+#endif
+        &fast_baseline_tiles,
+    };
+    size_t i = 0;
+    while (strcmp(builds[i]->name, name) != 0) i++;
+    return builds[i];
+}
+
+size_t mg_tiles_single_room(size_t largest_block, size_t lanes) {
+    const size_t longest = single_width(largest_block + 1), wide = single_width(lanes);
+    const size_t most_rows = 8;
+    return (longest * wide + most_rows * (longest + wide)) / 2;
+}
