@@ -36,7 +36,7 @@ cdef inline mg_node draft_leaf(Draft *draft, double number) noexcept:
 
 
 cdef inline mg_node draft_binary(Draft *draft, mg_op op, mg_node a, mg_node b) noexcept:
-    """A sum or a product, which have a value for all operands."""
+    """A sum, a product or a maximum, which have a value for all operands."""
     cdef mg_node node = mg_arena_node(
         &arena, op, a, b, 0.0, mg_op_value(op, arena.data[a], arena.data[b], 0.0, 0.0, NULL)
     )
@@ -108,7 +108,7 @@ cdef list draft_end(Draft *draft, const mg_node *results, size_t n):
 
 # When Python would do nothing else ----------------------------------------------------------------
 
-cdef tuple FORMULA_METHODS = ("exp", "log", "relu", "data")
+cdef tuple FORMULA_METHODS = ("exp", "log", "relu", "maximum", "detach")
 cdef tuple formula_originals = tuple(Value.__dict__[name] for name in FORMULA_METHODS)
 cdef unsigned int formula_tag = 0  # the version of Value that was found to be as it should
 
@@ -400,17 +400,15 @@ def sum_of_hinges(scores, targets):
 
 cdef mg_node draft_shifted_total(Draft *draft, object logits, mg_node *shifted,
                                  mg_node *exponentials) noexcept:
-    """The logits less their maximum, the exponentials of those, and their sum."""
+    """The logits less their maximum, the exponentials of those, and their sum: 4 * n + 3 nodes."""
     cdef Py_ssize_t i, n = len(<list>logits)
-    cdef double data, largest = arena.data[item_node(logits, 0)]
+    cdef mg_node offset, largest = item_node(logits, 0)
     for i in range(1, n):
-        data = arena.data[item_node(logits, i)]
-        if data > largest:
-            largest = data
+        largest = draft_binary(draft, MG_MAXIMUM, largest, item_node(logits, i))
+    offset = draft_unary(draft, MG_DETACH, largest, 0.0)
+    offset = draft_binary(draft, MG_MUL, offset, draft_leaf(draft, -1.0))
     for i in range(n):
-        shifted[i] = draft_binary(
-            draft, MG_ADD, item_node(logits, i), draft_leaf(draft, -largest)
-        )
+        shifted[i] = draft_binary(draft, MG_ADD, item_node(logits, i), offset)
     for i in range(n):
         exponentials[i] = draft_unary(draft, MG_EXP, shifted[i], 0.0)
     return draft_sum(draft, 0.0, exponentials, n)
@@ -424,11 +422,10 @@ def softmax(logits):
     cdef mg_node *exponentials
     if not all_plain(logits) or not formulas_unchanged():
         return None
-    note_read()  # of the largest logit
     n = len(<list>logits)
     exponentials = node_array(2 * n)
     try:
-        draft_begin(&draft, 5 * n + 2)
+        draft_begin(&draft, 5 * n + 4)
         inverse = draft_unary(
             &draft,
             MG_POW_CONST,
@@ -450,11 +447,10 @@ def log_softmax(logits):
     cdef mg_node *shifted
     if not all_plain(logits) or not formulas_unchanged():
         return None
-    note_read()  # of the largest logit
     n = len(<list>logits)
     shifted = node_array(2 * n)
     try:
-        draft_begin(&draft, 7 * n + 2)
+        draft_begin(&draft, 7 * n + 4)
         log_total = draft_unary(
             &draft, MG_LOG, draft_shifted_total(&draft, logits, shifted, shifted + n), 0.0
         )
@@ -484,8 +480,7 @@ def sum_of_cross_entropies(rows, classes):
         if not all_plain(row) or type(k) is not int or not 0 <= k < len(<list>row):
             return None
         widest = max(widest, <size_t>len(<list>row))
-        n_nodes += 4 * <size_t>len(<list>row) + 6
-    note_read()  # of the largest logit
+        n_nodes += 4 * <size_t>len(<list>row) + 8
     terms = node_array(n_rows + 2 * widest)
     shifted = terms + n_rows
     try:

@@ -28,6 +28,8 @@ cdef extern from "mg_ops.h":
         MG_LEAKY_RELU
         MG_ELU
         MG_CLIP
+        MG_MAXIMUM
+        MG_DETACH
         MG_N_OPS
 
     ctypedef struct mg_op_info:

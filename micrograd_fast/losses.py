@@ -8,6 +8,7 @@ it declines, with None, the formula here is what runs.
 """
 
 import builtins
+import functools
 
 from . import _core, engine
 
@@ -347,11 +348,12 @@ def _check_unit_range(i, target):
 
 
 def _shifted(logits):
-    """The logits less their maximum, which is a constant: the result does not depend on it."""
+    """The logits less their maximum, which has no gradient: the result does not depend on it."""
     if not logits:
         raise ValueError("a softmax wants at least one value, found an empty list")
-    largest = max(x.data for x in logits)
-    return [x - largest for x in logits]
+    largest = functools.reduce(lambda largest, x: largest.maximum(x), logits)
+    offset = -largest.detach()
+    return [x + offset for x in logits]
 
 
 def _total(values):

@@ -24,7 +24,8 @@ from .engine import Value
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
-# Every operation that a Value can do to itself with no further argument
+# Every operation that a Value can do to itself with no further argument, but for `detach`, with
+# which nothing would learn
 _ACTIVATIONS = (
     "relu",
     "tanh",

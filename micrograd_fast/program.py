@@ -342,9 +342,7 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
 
     Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
     were written as numbers are constants. What is frozen is the graph: where Python code looked
-    at ``data`` to decide something while the graph was built, the decision stays as it was. The
-    softmaxes do: they subtract the largest logit of the graph's own numbers, and a row whose
-    logits are hundreds above that overflows.
+    at ``data`` to decide something while the graph was built, the decision stays as it was.
 
     Parameters
     ----------

@@ -4,7 +4,8 @@ A test that takes `engine` runs twice, over the pure-Python reference and over t
 engine, because both make the same promise. A test that takes `compiled` runs over the compiled
 engine alone; a comment there says which part of the promise the reference is free of. A test that
 takes `layer_engine` runs three times, because the compiled engine has two ways to evaluate a
-layer: node by node and fused. `layer_engines` is all three at once, to be compared.
+layer: node by node and fused. `layer_engines` is all three at once, to be compared. A test that
+takes `instruction_set` runs once with each build of the inner loops.
 
 The oracles are imported here so that a missing one stops the whole suite with its name: a suite
 that quietly tests less is worth less than none.

@@ -15,10 +15,10 @@ REPLAYABLE = [kind for kind in KINDS if kind not in ("custom", "local_grads")]
 class Case:
     """A random graph with some of its leaves as inputs, and rows of numbers for them."""
 
-    def __init__(self, engine, seed, n_nodes, n_rows, wild=False):
+    def __init__(self, engine, seed, n_nodes, n_rows, wild=False, kinds=REPLAYABLE):
         rng = random.Random(seed)
         self.engine = engine
-        self.make = list(random_program(engine, seed, n_nodes, REPLAYABLE, wild).make)
+        self.make = in_order_of_the_graph(random_program(engine, seed, n_nodes, kinds, wild).make)
         leaves = [i for i, (kind, _, _) in enumerate(self.make) if kind == "leaf"]
         self.inputs = rng.sample(leaves, rng.randint(0, len(leaves) - 1))
         self.parameters = [i for i in leaves if i not in self.inputs]
@@ -62,6 +62,24 @@ class Case:
         return nodes[-1].data, [nodes[i].grad for i in self.inputs]
 
 
+def in_order_of_the_graph(make):
+    """The instructions under the last one, operands first and left to right: where two of them
+    fail, the first to be built is then the first in a program, too."""
+    places, ordered, stack = {}, [], [len(make) - 1]
+    while stack:
+        number = stack[-1]
+        kind, operands, immediates = make[number]
+        missing = [operand for operand in operands if operand not in places]
+        if missing:
+            stack.append(missing[0])
+            continue
+        stack.pop()
+        if number not in places:
+            places[number] = len(ordered)
+            ordered.append((kind, tuple(places[operand] for operand in operands), immediates))
+    return ordered
+
+
 class _Make:
     """What `forward` reads of a program."""
 
@@ -91,6 +109,28 @@ def added_in_order(numbers):
     for number in numbers:
         total += number
     return total
+
+
+def expect_the_bits_of_eager(program, graph, rows, start=0.0, where=""):
+    """`graph` builds the program's graph over a list of inputs and returns its output."""
+    for p in program.parameters:
+        p.grad = start
+    values, gradients = [], []
+    for row in rows:
+        inputs = [Value(number) for number in row]
+        output = graph(inputs)
+        output.backward()
+        values.append(output.data)
+        gradients.append([v.grad for v in inputs])
+    wanted = [p.grad for p in program.parameters]
+    for p in program.parameters:
+        p.grad = start
+    assert bits(program.backward(rows, "sum")) == bits(added_in_order(values)), where
+    assert all_bits([p.grad for p in program.parameters]) == all_bits(wanted), where
+    found = program.value_and_grad(rows)
+    assert all_bits(found[0]) == all_bits(values), where
+    assert all_bits(found[1]) == all_bits(gradients), where
+    assert all_bits(program(rows)) == all_bits(values), where
 
 
 def result_or_message(call, rows):

@@ -250,6 +250,25 @@ def numbers_of_every_kind(engine):
     return seen
 
 
+def neurons_that_detach(engine):
+    """No activation to begin with, but one that a neuron can be given."""
+    layer = engine.nn.Layer(2, 3)
+    for neuron in layer.neurons[1:]:
+        neuron.activation = "detach"
+    x = [engine.Value(0.5), engine.Value(-2.0)]
+    for p in layer.parameters():
+        p.grad = -0.0
+    seen = []
+    for gradient in (1.0, math.inf, math.nan):
+        out = layer(x)
+        engine.Value(0.0, (out[1],), (gradient,)).backward()
+        seen.append(gradients([*x, *layer.parameters()]))
+        engine.sum(out).backward()
+        seen.append(gradients([*x, *layer.parameters()]))
+        seen.append(picture(out[2]))
+    return seen
+
+
 def the_module_changes(engine):
     """Every way to replace a part of a module that has been called already."""
     Value, nn = engine.Value, engine.nn
@@ -364,6 +383,7 @@ SCENARIOS = [
     infinities_that_come_late,
     infinite_weights_and_zero_grad,
     numbers_of_every_kind,
+    neurons_that_detach,
     the_module_changes,
     patches_and_their_end,
     lists_from_outside,

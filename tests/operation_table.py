@@ -274,7 +274,17 @@ OPERATIONS = [
         apart,
         torch.minimum,
     ),
+    unary(
+        "detach",
+        lambda a: a,
+        lambda a, y: 0.0,
+        anywhere(1),
+        lambda a: a.detach() + 0.0 * a,  # the detached number alone refuses to go backward
+    ),
 ]
+
+#: Operations whose slope is stated, and is not that of their value.
+WITHOUT_DIFFERENCES = ["detach"]
 
 #: (operation, operands, slopes): the derivative where two formulas meet, stated in the contract.
 KINKS = [

@@ -38,6 +38,7 @@ UNARY = [
     "softplus",
     "clip",
     "pow_const",
+    "detach",
 ]
 BINARY = ["add", "sub", "mul", "truediv", "pow", "maximum", "minimum"]
 OTHERS = ["sum", "builtin_sum", "dot", "custom", "local_grads", "in_place"]
@@ -48,6 +49,9 @@ KINDS += [f"number {name}" for name in BINARY[:5]]
 CLASSIC = ["leaf", "neg", "relu", "pow_const", "builtin_sum", "in_place"]
 CLASSIC += ["add", "sub", "mul", "truediv", "add number", "sub number", "mul number"]
 CLASSIC += ["truediv number", "number add", "number sub", "number mul", "number truediv"]
+
+#: What has no differences to be compared with: its derivatives are stated.
+STATED = ["custom", "local_grads", "detach"]
 
 EXPONENTS = [2, 3, -1, 2.0, 0.5, -0.5, 1, 0, 1.7, 4, -2.0, True, np.int64(2), np.float64(3)]
 

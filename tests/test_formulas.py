@@ -29,6 +29,7 @@ FORMULAS = {
         [x, x[1:], [x[2]]], [0, 1.0, 0], reduction="sum"
     ),
 }
+SOFTMAXES = {"softmax", "log_softmax", "cross_entropy", "cross_entropy, rows"}
 SPECIAL = [0.0, -0.0, math.inf, -math.inf, math.nan, 700.0, -700.0, 1e-320]
 
 
@@ -107,12 +108,18 @@ def test_some_of_the_results_can_go_before_the_others():
     ("name", "users"),
     [
         ("__add__", set(FORMULAS)),
-        ("__mul__", {name for name in FORMULAS if name.startswith(("dot", "hinge", "softmax"))}),
+        (
+            "__mul__",
+            {*SOFTMAXES, *(name for name in FORMULAS if name.startswith(("dot", "hinge")))},
+        ),
         ("__rmul__", {"dot, numbers first", "hinge"}),
         ("__sub__", {name for name in FORMULAS if name.startswith(("mse", "log_", "cross"))}),
         ("__pow__", {"mse", "softmax"}),
-        ("exp", {"softmax", "log_softmax", "cross_entropy", "cross_entropy, rows"}),
-        ("log", {"log_softmax", "cross_entropy", "cross_entropy, rows"}),
+        ("__neg__", SOFTMAXES),
+        ("maximum", SOFTMAXES),
+        ("detach", SOFTMAXES),
+        ("exp", SOFTMAXES),
+        ("log", SOFTMAXES - {"softmax"}),
         ("relu", {"hinge"}),
     ],
 )

@@ -1,11 +1,13 @@
 """Losses: PyTorch's numbers and gradients, on both engines with the same bits."""
 
+import math
 import random
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from support import trace
 
 from micrograd_fast import Value, losses, reference
 
@@ -83,6 +85,39 @@ def test_softmax_sums_to_one_and_does_not_overflow():
     assert sum(p.data for p in probabilities) == pytest.approx(1.0, rel=1e-15)
     wanted = torch.softmax(torch.tensor([1000.0, 999.0, -1000.0], dtype=torch.float64), 0)
     assert [p.data for p in probabilities] == pytest.approx(wanted.tolist(), rel=1e-14)
+
+
+SOFTMAXES = {
+    "softmax": lambda engine, x: engine.sum([p**2 for p in losses.softmax(x)]),
+    "log_softmax": lambda engine, x: engine.dot(losses.log_softmax(x), [0.5, 3, -2][: len(x)]),
+    "cross_entropy": lambda engine, x: losses.cross_entropy(x, len(x) - 1),
+}
+
+
+@pytest.mark.parametrize("name", SOFTMAXES)
+@pytest.mark.parametrize("numbers", [[0.25], [1.0, 2.0, -3.0], [2.0, 2.0], [-1.0, -0.5, -0.5]])
+def test_the_largest_logit_is_part_of_the_graph(engine, name, numbers):
+    """In its place, and once: the largest so far against each of the others, in order."""
+    x = leaves(engine.Value, numbers)
+    nodes = trace(SOFTMAXES[name](engine, x))
+    (detached,) = (node for node in nodes if node._op == "detach")
+    largest = detached._children[0]
+    for logit in reversed(x[1:]):
+        assert (largest._op, largest._children[1]) == ("maximum", logit)
+        largest = largest._children[0]
+    assert largest is x[0]
+    assert sum(node._op == "maximum" for node in nodes) == len(x) - 1
+    assert detached.data == max(numbers)
+
+
+@pytest.mark.parametrize("name", SOFTMAXES)
+def test_a_nan_among_the_logits_is_in_every_result(engine, name):
+    for place in range(3):
+        x = leaves(engine.Value, [0.5, -1.0, 2.0])
+        x[place].data = math.nan
+        loss = SOFTMAXES[name](engine, x)
+        loss.backward()
+        assert all(math.isnan(number) for number in (loss.data, *(p.grad for p in x)))
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,8 @@ def test_20_every_kind_of_node_keeps_memory_flat():
     def step():
         unary = [a.relu(), a.tanh(), a.sigmoid(), a.exp(), a.log(), a.sqrt(), abs(a), a.sin(),
                  a.cos(), a.leaky_relu(0.1), a.elu(0.5), a.gelu(), a.silu(), a.softplus(),
-                 a.clip(-1, 1), a**2, a**b, 2**a, a.maximum(b), a.minimum(1), -a, 1 / a, 3 - a]
+                 a.clip(-1, 1), a**2, a**b, 2**a, a.maximum(b), a.minimum(1), a.detach(),
+                 -a, 1 / a, 3 - a]
         wide = Value(1.0, unary, [0.5] * len(unary))
         text = Value(1.0, (wide, a), "text", label="a label")
         text.label += "!"

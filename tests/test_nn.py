@@ -152,6 +152,7 @@ class TestNeuron:
         assert picture(out) == picture(expected)
 
     def test_knows_every_operation_that_needs_no_argument(self, engine):
+        """But for detach: what is below such a neuron would not learn."""
         found = set()
         for name, method in inspect.getmembers(engine.Value, callable):
             if not name.startswith("_"):
@@ -161,7 +162,7 @@ class TestNeuron:
                     continue
                 if isinstance(result, engine.Value):
                     found.add(name)
-        assert found == set(ACTIVATIONS)
+        assert found == {*ACTIVATIONS, "detach"}
 
     @pytest.mark.parametrize(
         "options",
@@ -179,7 +180,7 @@ class TestNeuron:
         assert out._op == "+"
         assert bits(out.data) == bits(by_hand(neuron, [0.5, -0.25]).data)
 
-    @pytest.mark.parametrize("name", ["rleu", "maximum", "backward", "ReLU", ""])
+    @pytest.mark.parametrize("name", ["rleu", "maximum", "detach", "backward", "ReLU", ""])
     def test_refuses_an_unknown_activation_and_lists_the_choices(self, engine, name):
         with pytest.raises(ValueError, match="unknown activation") as caught:
             engine.nn.Neuron(2, activation=name)

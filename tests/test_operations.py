@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from operation_table import BY_ID, KINKS, OPERATIONS
+from operation_table import BY_ID, KINKS, OPERATIONS, WITHOUT_DIFFERENCES
 from support import SPECIAL_NUMBERS, bits, outcome, same_bits
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda row: row.id)
@@ -137,18 +137,60 @@ def test_matches_torch(engine, operation):
             )
 
 
-@every_operation
+def central_differences(engine, operation, numbers, h=1e-5):
+    """The slope by each operand, as the engine's values have it."""
+    for i in range(len(numbers)):
+        ahead = [n + h * (i == j) for j, n in enumerate(numbers)]
+        behind = [n - h * (i == j) for j, n in enumerate(numbers)]
+        rise = run(engine, operation, ahead)[0].data - run(engine, operation, behind)[0].data
+        yield rise / (2 * h)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [row for row in OPERATIONS if row.id not in WITHOUT_DIFFERENCES],
+    ids=lambda row: row.id,
+)
 def test_matches_central_differences(engine, operation):
     """To 1e-6, the error of a central difference with this step on these functions."""
-    h = 1e-5
     for numbers in points(operation, seed=8, n_points=50):
         _, gradients = run(engine, operation, numbers)
-        for i, gradient in enumerate(gradients):
-            ahead = [n + h * (i == j) for j, n in enumerate(numbers)]
-            behind = [n - h * (i == j) for j, n in enumerate(numbers)]
-            rise = run(engine, operation, ahead)[0].data - run(engine, operation, behind)[0].data
-            difference = rise / (2 * h)
+        differences = central_differences(engine, operation, numbers)
+        for gradient, difference in zip(gradients, differences, strict=True):
             assert math.isclose(gradient, difference, rel_tol=1e-6, abs_tol=1e-6), numbers
+
+
+@pytest.mark.parametrize("name", WITHOUT_DIFFERENCES)
+def test_what_differences_cannot_check_is_only_what_they_contradict(engine, name):
+    """A detached number has the slope of the number itself, and passes on nothing of it."""
+    for numbers in points(BY_ID[name], seed=8, n_points=50):
+        _, gradients = run(engine, BY_ID[name], numbers)
+        assert [*central_differences(engine, BY_ID[name], numbers)] == pytest.approx([1.0])
+        assert [*map(bits, gradients)] == [bits(0.0)], numbers
+
+
+@pytest.mark.parametrize("gradient", [1.0, -2.0, 0.0, -0.0, math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("before", [0.0, -0.0, 0.75, math.inf])
+def test_nothing_flows_through_detach(engine, gradient, before):
+    a = engine.Value(3.0)
+    a.grad = before
+    out = a.detach()
+    out.grad = gradient
+    out._backward()
+    assert bits(a.grad) == bits(before + 0.0)
+    assert [*map(bits, out._local_grads)] == [bits(0.0)]
+
+
+def test_detach_is_a_node_of_the_graph(engine):
+    """As in PyTorch, what is detached still counts with its value."""
+    a, b = engine.Value(3.0), engine.Value(2.0)
+    square = a * a
+    detached = square.detach()
+    out = detached * a + b
+    out.backward()
+    assert (detached.data, detached._op, detached._prev) == (9.0, "detach", {square})
+    assert (out.data, a.grad, square.grad, detached.grad, b.grad) == (29.0, 9.0, 0.0, 3.0, 1.0)
+    assert engine.Value(-0.0).detach().data.hex() == "-0x0.0p+0"
 
 
 @pytest.mark.parametrize("name, numbers, slopes", KINKS)

@@ -5,7 +5,14 @@ import random
 
 import numpy as np
 import pytest
-from frozen import Case, added_in_order, all_bits, moons_loss, rows_for
+from frozen import (
+    Case,
+    added_in_order,
+    all_bits,
+    expect_the_bits_of_eager,
+    moons_loss,
+    rows_for,
+)
 from support import bits
 
 import micrograd_fast
@@ -97,28 +104,6 @@ def test_gradients_of_each_row_have_the_bits_of_eager(compiled):
             wanted = dict.fromkeys(case.parameters, 0.0)
             case.eager(row, wanted)
             assert all_bits(found) == all_bits([wanted[places[id(p)]] for p in program.parameters])
-
-
-def expect_the_bits_of_eager(program, graph, rows, start=0.0, where=""):
-    """`graph` builds the program's graph over a list of inputs and returns its output."""
-    for p in program.parameters:
-        p.grad = start
-    values, gradients = [], []
-    for row in rows:
-        inputs = [Value(number) for number in row]
-        output = graph(inputs)
-        output.backward()
-        values.append(output.data)
-        gradients.append([v.grad for v in inputs])
-    wanted = [p.grad for p in program.parameters]
-    for p in program.parameters:
-        p.grad = start
-    assert bits(program.backward(rows, "sum")) == bits(added_in_order(values)), where
-    assert all_bits([p.grad for p in program.parameters]) == all_bits(wanted), where
-    found = program.value_and_grad(rows)
-    assert all_bits(found[0]) == all_bits(values), where
-    assert all_bits(found[1]) == all_bits(gradients), where
-    assert all_bits(program(rows)) == all_bits(values), where
 
 
 @pytest.mark.parametrize("n_rows", [*BATCHES, 100, 1000])

@@ -489,23 +489,6 @@ def test_a_frozen_branch_is_loud():
         jit(sign, frozen_reads="maybe")
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        micrograd_fast.softmax,
-        micrograd_fast.log_softmax,
-        lambda logits: micrograd_fast.cross_entropy([logits], [1]),
-    ],
-)
-def test_the_largest_logit_is_frozen_and_loud(loss):
-    frozen = jit(lambda *logits: loss(list(logits)))
-    with pytest.warns(RuntimeWarning, match=r"read the data of a Value.*test_program_face.py"):
-        frozen(1.0, 2.0)
-    assert len(frozen.program(1.0, 2.0).frozen_reads) == 1
-    with pytest.raises(RuntimeError, match="is frozen"):
-        jit(lambda *logits: loss(list(logits)), frozen_reads="error")(1.0, 2.0)
-
-
 def test_reads_of_other_threads_are_their_own():
     other = Value(1.0)
 

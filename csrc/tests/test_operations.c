@@ -1,8 +1,11 @@
 /* Every row of the table against a central difference, and Python's powers. */
 #include "check.h"
 
+#include <string.h>
+
 static void adjoints_match_differences(void) {
     for (int op = MG_ADD; op < MG_N_OPS; op++) {
+        if (op == MG_DETACH) continue; /* its slope is stated, not that of its value */
         for (int trial = 0; trial < 50; trial++) {
             double a = test_random(), b = test_random(), k = 0.3, h = 1e-6;
             if (op == MG_POW || op == MG_POW_CONST || op == MG_LOG || op == MG_SQRT)
@@ -23,6 +26,21 @@ static void adjoints_match_differences(void) {
                 CHECK(fabs(adjoint_b - db) < 1e-5 * (1.0 + fabs(db)));
             }
         }
+    }
+}
+
+static void nothing_flows_through_detach(void) {
+    const double numbers[] = {0.0, -0.0, 1.5, -3.0, INFINITY, -INFINITY, NAN};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        mg_status st = MG_OK;
+        const double a = numbers[i], y = mg_op_value(MG_DETACH, a, 0.0, 0.0, 0.0, &st);
+        CHECK(memcmp(&y, &a, sizeof a) == 0);
+        for (size_t j = 0; j < sizeof numbers / sizeof *numbers; j++) {
+            const double share = mg_op_adjoint_a(MG_DETACH, a, 0.0, 0.0, 0.0, y, numbers[j], &st);
+            CHECK(share == 0.0 && !signbit(share));
+        }
+        CHECK(mg_op_second(MG_DETACH, a, 0.0, 0.0, 0.0, y, &st).aa == 0.0);
+        CHECK(st == MG_OK);
     }
 }
 
@@ -98,6 +116,7 @@ static void failures_are_reported(void) {
 
 void test_operations(void) {
     adjoints_match_differences();
+    nothing_flows_through_detach();
     powers_are_pythons();
     exact_powers_are_the_librarys();
     failures_are_reported();

@@ -401,6 +401,16 @@ class Value:
         out._backward = _backward
         return out
 
+    def detach(self):
+        """The same number, through which no gradient flows, be it infinite."""
+        out = Value(self.data, (self,), "detach")
+
+        def _backward():
+            self.grad += 0.0
+
+        out._backward = _backward
+        return out
+
     # The operations made of others ------------------------------------------------------------
 
     def __neg__(self):
