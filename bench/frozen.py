@@ -35,10 +35,10 @@ def moons_data():
     return numpy.column_stack([points, labels]), demo.start(micrograd_fast, 1337).model
 
 
-def margin_program(model):
+def margin_program(model, fast=False):
     """Freeze the margin loss of one point: a row is the point and its label."""
     x, y = [Value(0.1), Value(0.2)], Value(1.0)
-    return compile((1 - y * model(x)).relu(), [*x, y])
+    return compile((1 - y * model(x)).relu(), [*x, y], fast=fast)
 
 
 def moons_frozen() -> Side:
@@ -128,6 +128,19 @@ def point_frozen(n_rows) -> Side:
     return Side(
         [total, *(p.grad for p in model.parameters())],
         repeated(lambda: program.backward(given, "sum")),
+    )
+
+
+def tanh_frozen(fast) -> Side:
+    """Time the same over a batch, with tanh between the layers."""
+    random.seed(1337)
+    model = micrograd_fast.MLP(2, [16, 16, 1], activation="tanh")
+    program = margin_program(model, fast)
+    rows = point_rows(N_BATCH)
+    total = program.backward(rows)
+    return Side(
+        [total, *(p.grad for p in model.parameters())],
+        repeated(lambda: program.backward(rows)),
     )
 
 
@@ -317,7 +330,7 @@ def freezing():
 # Classifiers -------------------------------------------------------------------------------------
 
 
-def classify_frozen(sizes, batch_size, fast=False) -> Side:
+def classify_frozen(sizes, batch_size, fast=False, dtype="float64") -> Side:
     """Time a step of cross entropy and gradient descent on a minibatch.
 
     The class is an input, too: a row is an image and ten numbers, of which one is 1.
@@ -327,7 +340,7 @@ def classify_frozen(sizes, batch_size, fast=False) -> Side:
     x = [Value(0.01 * (i % 7)) for i in range(sizes[0])]
     is_class = [Value(0.0) for _ in range(sizes[-1])]
     loss = -micrograd_fast.dot(is_class, micrograd_fast.log_softmax(model(x)))
-    program = compile(loss, [*x, *is_class], fast=fast)
+    program = compile(loss, [*x, *is_class], fast=fast, dtype=dtype)
     rows = numpy.hstack([numpy.array(images), numpy.eye(sizes[-1])[classes]])
     optimizer = SGD(model.parameters(), lr=0.01)
 
@@ -418,6 +431,17 @@ FROZEN_ROWS = [
         relative=1e-9,
         note="AADC's licence allows it for measuring without commercial use; it is in no extra",
     ),
+    TimedRow(
+        "frozen-tanh-fast",
+        "the same with tanh and fast=True",
+        "without fast=True",
+        AT_LEAST,
+        None,
+        " times faster",
+        ours=lambda: tanh_frozen(fast=True),
+        other=lambda: tanh_frozen(fast=False),
+        relative=1e-9,
+    ),
     OwnRow(
         "frozen-irregular",
         "10,000 nodes without layers, a node and point of 1,024",
@@ -481,6 +505,17 @@ FROZEN_ROWS = [
         ours=lambda: classify_frozen(LARGE, 128, fast=True),
         other=lambda: classify_torch(LARGE, 128),
         relative=1e-9,
+    ),
+    TimedRow(
+        "frozen-large-single",
+        "the same in single precision",
+        "PyTorch, float32",
+        AT_MOST,
+        None,
+        " times slower",
+        ours=lambda: classify_frozen(LARGE, 128, fast=True, dtype="float32"),
+        other=lambda: classify_torch(LARGE, 128, "float32"),
+        relative=1e-5,
     ),
     OwnRow("freezing", "making a program, a node", "", AT_MOST, 1.0, " µs", ours=freezing),
 ]

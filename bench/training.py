@@ -127,12 +127,12 @@ def classify(sizes: list[int], batch_size: int) -> Side:
     return Side([step() for _ in range(N_CHECKED_STEPS)], repeated(step))
 
 
-def classify_torch(sizes: list[int], batch_size: int) -> Side:
+def classify_torch(sizes: list[int], batch_size: int, dtype: str = "float64") -> Side:
     """Time the same step on PyTorch."""
     torch = torch_with_one_thread()
     model, images, classes = classifier(sizes, batch_size)
-    twin = torch_twin(torch, model)
-    images, classes = torch.tensor(images, dtype=torch.float64), torch.tensor(classes)
+    twin = torch_twin(torch, model).to(getattr(torch, dtype))
+    images, classes = torch.tensor(images, dtype=getattr(torch, dtype)), torch.tensor(classes)
     optimizer = torch.optim.SGD(twin.parameters(), lr=0.01)
 
     def step():
