@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* The lanes of some slots, one after the other: in place if they are so already. */
-static const double *gathered(const double *from, const mg_slot *slots, mg_slot first, size_t n,
+const double *mg_block_gather(const double *from, const mg_slot *slots, mg_slot first, size_t n,
                               size_t lanes, double *room) {
     if (first != MG_NO_SLOT) return from + first * lanes;
     for (size_t i = 0; i < n; i++)
@@ -17,8 +16,8 @@ void mg_forward_block(mg_strip *strip, const mg_sums *block) {
     const size_t lanes = workspace->lanes, n_in = block->n_in, stride = n_in + 1;
     double *const w = workspace->weights + block->weights;
     double *const out = workspace->values + block->out * lanes;
-    const double *x =
-        gathered(workspace->values, block->x, block->x_first, n_in, lanes, workspace->scratch);
+    const double *x = mg_block_gather(workspace->values, block->x, block->x_first, n_in, lanes,
+                                      workspace->scratch);
     if (lanes == 1) {
         for (size_t r = 0; block->start && r < block->n_rows; r++)
             w[r * stride + n_in] = workspace->values[block->start[r]];
@@ -84,12 +83,12 @@ static void give_parameter_rows(const mg_strip *strip, const mg_back_sums *block
     }
 }
 
-/* x[i][l] as x[l][i], with a column of ones for the starts. Returns the length of a lane. */
-static size_t transpose(const double *x, size_t n_in, size_t lanes, size_t n_lanes, double *to) {
+size_t mg_block_transpose(const double *x, size_t n_in, size_t lanes, size_t n_lanes, double last,
+                          double *to) {
     const size_t stride = (n_in + 1 + 7) / 8 * 8;
     for (size_t i = 0; i < stride; i++)
         for (size_t l = 0; l < n_lanes; l++)
-            to[l * stride + i] = i < n_in ? x[i * lanes + l] : 1.0;
+            to[l * stride + i] = i < n_in ? x[i * lanes + l] : last;
     return stride;
 }
 
@@ -120,7 +119,8 @@ void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
     room += block->n_rows * lanes;
     take_gradients(strip, block, g);
     if (block->start_to) give_start_shares(strip, block, g);
-    const double *x = gathered(workspace->values, block->x, block->x_first, n_in, lanes, room);
+    const double *x =
+        mg_block_gather(workspace->values, block->x, block->x_first, n_in, lanes, room);
     room += n_in * lanes;
     if (block->w_to)
         give_weight_shares(strip, block, x, g);
@@ -134,7 +134,7 @@ void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
         memset(x_gradient, 0, n_in * lanes * sizeof(double));
     } else if (for_inputs) {
         x_gradient = room;
-        gathered(adjoints, block->x_from, MG_NO_SLOT, n_in, lanes, x_gradient);
+        mg_block_gather(adjoints, block->x_from, MG_NO_SLOT, n_in, lanes, x_gradient);
         room += n_in * lanes;
     }
     if (lanes == 1) {
@@ -144,7 +144,7 @@ void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
             strip->tiles->add_to_inputs(workspace->weights, block->weights, block->n_rows, g,
                                         lanes, x_gradient, n_in, workspace->tile_room);
         if (batch->add_up && !block->w_to) {
-            const size_t stride = transpose(x, n_in, lanes, strip->n_rows, room);
+            const size_t stride = mg_block_transpose(x, n_in, lanes, strip->n_rows, 1.0, room);
             strip->tiles->add_to_weights(workspace->gradients, block->weights, block->n_rows, g,
                                          lanes, room, stride, n_in + 1, strip->n_rows,
                                          workspace->tile_room);

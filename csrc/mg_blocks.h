@@ -5,6 +5,14 @@
 
 #include "mg_strip.h"
 
+/* The lanes of some slots, one after the other: in place if they are so already. */
+const double *mg_block_gather(const double *from, const mg_slot *slots, mg_slot first, size_t n,
+                              size_t lanes, double *room);
+
+/* x[i][l] as to[l][i], with a column of `last`. Returns the length of a lane. */
+size_t mg_block_transpose(const double *x, size_t n_in, size_t lanes, size_t n_lanes, double last,
+                          double *to);
+
 void mg_forward_block(mg_strip *strip, const mg_sums *block);
 void mg_backward_block(mg_strip *strip, const mg_back_sums *block);
 

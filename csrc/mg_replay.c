@@ -2,6 +2,7 @@
 #include "mg_replay.h"
 
 #include "mg_steps.h"
+#include "mg_tangent.h"
 
 #include <string.h>
 
@@ -84,6 +85,21 @@ static void give_parameter_gradients(const mg_strip *strip, const mg_sweep *swee
     }
 }
 
+/* The derivatives of the gradients, given as those are. */
+static mg_status run_tangent(mg_strip *strip, const mg_sweep *sweep) {
+    const mg_tangent *tangent = strip->batch->tangent;
+    const mg_batch batch = {.input_gradients = tangent->by_inputs,
+                            .add_up = tangent->by_parameters};
+    const mg_status st = mg_tangent_strip(strip, sweep);
+    if (st != MG_OK) return st;
+    mg_strip dual = *strip;
+    dual.workspace = tangent->dual;
+    dual.batch = &batch;
+    if (batch.input_gradients) give_input_gradients(&dual, sweep);
+    if (batch.add_up) give_parameter_gradients(&dual, sweep);
+    return MG_OK;
+}
+
 static mg_status run_strip(mg_strip *strip) {
     const mg_program *program = strip->program;
     const mg_steps *steps = mg_steps_for(program->arithmetic);
@@ -99,6 +115,7 @@ static mg_status run_strip(mg_strip *strip) {
     if (!strip->batch->backward) return MG_OK;
     const mg_sweep *sweep = &program->sweeps[strip->batch->output];
     seed(strip, sweep);
+    if (strip->batch->tangent) return run_tangent(strip, sweep);
     strip->failure.in_sweep = 1;
     st = steps->backward(strip, sweep);
     if (st != MG_OK) return st;
@@ -251,10 +268,13 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
                       .batch = batch,
                       .tiles = mg_tiles_for(program->arithmetic)};
     fill_lanes(workspace, program);
+    if (batch->tangent) mg_tangent_begin(program, batch->tangent);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {
         strip.first_row = row;
         strip.n_rows = batch->n_rows - row < lanes ? batch->n_rows - row : lanes;
         const mg_status st = run_strip(&strip);
+        if (strip.tangent_status != MG_OK) *failure = strip.failure;
+        if (strip.tangent_status != MG_OK) return st;
         if (st != MG_OK) return find_failure(&strip, st, failure);
     }
     return MG_OK;

@@ -5,19 +5,28 @@
 #include "mg_tiles.h"
 #include "mg_workspace.h"
 
+/* A direction, and what to do with the derivatives along it; see mg_tangent.h. */
+typedef struct {
+    mg_workspace *dual;                                  /* of as many lanes as the replay's own */
+    const double *input_direction, *parameter_direction; /* NULL stands for zeros */
+    double *by_inputs;                                   /* n_rows * n_inputs, or NULL */
+    int by_parameters;                                   /* add up in the dual, as gradients do */
+} mg_tangent;
+
 typedef struct {
     const char *rows;                    /* of doubles */
     ptrdiff_t row_stride, column_stride; /* in bytes */
     size_t n_rows;
     double *values; /* n_rows * n_outputs */
     int backward;
-    uint32_t output;         /* where the sweep starts */
-    const double *seeds;     /* its gradient for each row, or NULL: */
-    double seed;             /* the same for all */
-    double *input_gradients; /* n_rows * n_inputs, or NULL */
-    double *parameter_rows;  /* n_rows * n_parameters of zeros, or NULL */
-    int add_up;              /* sum the parameters' gradients in the workspace */
-    int keep_shares;         /* of the only row, for mg_workspace_add_shares */
+    uint32_t output;           /* where the sweep starts */
+    const double *seeds;       /* its gradient for each row, or NULL: */
+    double seed;               /* the same for all */
+    double *input_gradients;   /* n_rows * n_inputs, or NULL */
+    double *parameter_rows;    /* n_rows * n_parameters of zeros, or NULL */
+    int add_up;                /* sum the parameters' gradients in the workspace */
+    int keep_shares;           /* of the only row, for mg_workspace_add_shares */
+    const mg_tangent *tangent; /* products with the Hessian instead of gradients, or NULL */
 } mg_batch;
 
 typedef struct {
@@ -35,6 +44,7 @@ typedef struct {
     const mg_tiles *tiles;
     size_t first_row, n_rows;
     mg_replay_failure failure;
+    mg_status tangent_status; /* what failed there, if it was in the derivatives */
 } mg_strip;
 
 #endif

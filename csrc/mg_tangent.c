@@ -1,113 +1,206 @@
-/* Forward-over-reverse on a tape; mg_tangent.h says what it gives. */
+/* Forward-over-reverse on a strip; mg_tangent.h says what it gives. */
 #include "mg_tangent.h"
+
+#include "mg_blocks.h"
+#include "mg_steps.h"
 
 #include <string.h>
 
 typedef struct {
-    double *value, *value_dot, *adjoint, *adjoint_dot; /* by entry */
-} columns;
+    const char *name;
+    void (*forward_steps)(mg_strip *strip, const mg_step_run *run);
+    void (*backward_steps)(mg_strip *strip, const mg_back_step *step, const mg_step_run *run);
+} tangent_steps;
 
-size_t mg_tangent_scratch(const mg_tape *tape) { return 4 * (size_t)tape->n_entries; }
+/* Whether what came up in a lane counts: going forward, where an operand moves; on the way back,
+ * where a gradient or its derivative is not 0. */
+static int counts(const mg_strip *strip, mg_slot a, mg_slot b, mg_slot g, size_t lane) {
+    const mg_workspace *dual = strip->batch->tangent->dual;
+    const size_t lanes = dual->lanes;
+    if (g == MG_NO_SLOT)
+        return dual->values[a * lanes + lane] != 0.0 || dual->values[b * lanes + lane] != 0.0;
+    return strip->workspace->adjoints[g * lanes + lane] != 0.0 ||
+           dual->adjoints[g * lanes + lane] != 0.0;
+}
 
-static double at(const double *numbers, uint32_t i) { return numbers ? numbers[i] : 0.0; }
-
-static void place_leaf(const mg_entry *e, const mg_tangent *t, double *value, double *dot) {
-    *dot = 0.0;
-    if (e->leaf == MG_CONSTANT) {
-        *value = e->k;
-    } else if (e->leaf == MG_INPUT) {
-        *value = t->inputs[e->a];
-        *dot = at(t->input_direction, e->a);
-    } else {
-        *value = t->parameters[e->a];
-        *dot = at(t->parameter_direction, e->a);
+/* A step has failed with `st` in some lane. The others go on, because an earlier row may yet fail
+ * in a later step. */
+static void note_failure(mg_strip *strip, mg_status st, uint32_t entry, mg_slot a, mg_slot b,
+                         mg_slot y, mg_slot g) {
+    const mg_entry *e = &strip->program->entries[entry];
+    const double *const values = strip->workspace->values;
+    const size_t lanes = strip->workspace->lanes;
+    if (e->arity < 2) b = a;
+    for (size_t l = 0; l < strip->n_rows; l++) {
+        const size_t row = strip->first_row + l;
+        if (strip->tangent_status != MG_OK && row >= strip->failure.row) return;
+        if (!counts(strip, a, b, g, l)) continue;
+        const double at = values[a * lanes + l];
+        const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
+        mg_status found = mg_try_entry(e, at, other, values[y * lanes + l], 1);
+        if (found == MG_OK && g != MG_NO_SLOT)
+            mg_op_second((mg_op)e->op, at, other, e->k, e->h, values[y * lanes + l], &found);
+        if (found == MG_OK) continue;
+        strip->failure = (mg_replay_failure){row, entry, at, other, g != MG_NO_SLOT};
+        strip->tangent_status = st;
     }
 }
 
-/* An entry's operands and first derivatives. */
-typedef struct {
-    double a, b, y, slope_a, slope_b;
-} point;
+#define MG_BUILD "mg_tangent.inc"
+#include "mg_builds.inc"
 
-static point point_of(const mg_entry *e, const columns *c, uint32_t i, mg_status *st) {
-    point p = {.a = c->value[e->a], .b = e->arity == 2 ? c->value[e->b] : 0.0, .y = c->value[i]};
-    p.slope_a = mg_op_adjoint_a((mg_op)e->op, p.a, p.b, e->k, e->h, p.y, 1.0, st);
-    if (e->arity == 2)
-        p.slope_b = mg_op_adjoint_b((mg_op)e->op, p.a, p.b, e->k, e->h, p.y, 1.0, st);
-    return p;
+static const tangent_steps *current_build(void) {
+    static const tangent_steps *const builds[] = {
+#ifdef MG_X86_BUILDS
+        &avx512_tangent,
+        &avx2_tangent,
+#endif
+        &baseline_tangent,
+    };
+    const char *name = mg_build_name(MG_EXACT_ARITHMETIC);
+    size_t i = 0;
+    while (strcmp(builds[i]->name, name) != 0) i++;
+    return builds[i];
 }
 
-/* The tangent of a value: nothing is asked of a slope whose operand stands still. */
-static mg_status forward(const mg_tape *tape, const mg_tangent *t, const columns *c, uint32_t *i) {
-    for (*i = 0; *i < tape->n_entries; ++*i) {
-        const mg_entry *e = &tape->entries[*i];
-        if (e->op == MG_LEAF) {
-            place_leaf(e, t, &c->value[*i], &c->value_dot[*i]);
-            continue;
+static void fill(double *numbers, mg_slot slot, size_t lanes, double number) {
+    for (size_t l = 0; l < lanes; l++) numbers[slot * lanes + l] = number;
+}
+
+void mg_tangent_begin(const mg_program *program, const mg_tangent *tangent) {
+    mg_workspace *dual = tangent->dual;
+    const size_t lanes = dual->lanes;
+    const double *const inputs = tangent->input_direction;
+    const double *const parameters = tangent->parameter_direction;
+    for (uint32_t place = 0; place < program->n_weights; place++) {
+        const uint32_t p = program->weight_parameters[place];
+        dual->weights[place] = parameters && p != UINT32_MAX ? parameters[p] : 0.0;
+    }
+    for (uint32_t i = 0; i < program->tape.n_inputs; i++)
+        fill(dual->values, i, lanes, inputs ? inputs[i] : 0.0);
+    for (uint32_t i = 0; i < program->n_constants; i++)
+        fill(dual->values, program->constant_slots[i], lanes, 0.0);
+    for (uint32_t i = 0; i < program->n_lane_parameters; i++)
+        fill(dual->values, program->parameter_slots[i], lanes,
+             parameters ? parameters[program->lane_parameters[i]] : 0.0);
+    fill(dual->adjoints, MG_ADJOINT_ZERO, lanes, 0.0);
+    fill(dual->adjoints, MG_ADJOINT_MINUS_ZERO, lanes, 0.0);
+    mg_workspace_zero_gradients(dual, program);
+}
+
+/* The derivative of a sum is that of its products' two factors. */
+static void forward_block(mg_strip *strip, const mg_sums *block) {
+    const mg_workspace *workspace = strip->workspace;
+    const mg_tangent *tangent = strip->batch->tangent;
+    const mg_workspace *dual = tangent->dual;
+    const size_t lanes = workspace->lanes, n_in = block->n_in, stride = n_in + 1;
+    const double *const w = workspace->weights + block->weights;
+    const double *const w_dot = dual->weights + block->weights;
+    const double *x = mg_block_gather(workspace->values, block->x, block->x_first, n_in, lanes,
+                                      workspace->scratch);
+    const double *x_dot =
+        mg_block_gather(dual->values, block->x, block->x_first, n_in, lanes, dual->scratch);
+    double *const out = dual->values + block->out * lanes;
+    for (size_t r = 0; r < block->n_rows; r++) {
+        const double *start = block->start ? dual->values + block->start[r] * lanes : NULL;
+        for (size_t l = 0; l < lanes; l++)
+            out[r * lanes + l] = start ? start[l] : w_dot[r * stride + n_in];
+    }
+    strip->tiles->sum_rows(w, stride, block->n_rows, x_dot, lanes, n_in, out, dual->tile_room);
+    if (tangent->parameter_direction)
+        strip->tiles->sum_rows(w_dot, stride, block->n_rows, x, lanes, n_in, out, dual->tile_room);
+}
+
+static void take_gradients(const double *adjoints, const mg_back_sums *block, size_t lanes,
+                           double *g) {
+    for (size_t r = 0; r < block->n_rows; r++)
+        memcpy(g + r * lanes, adjoints + block->g[r] * lanes, lanes * sizeof(double));
+}
+
+/* The derivatives of the weights' gradients x * g: in their uses, or added up at their places. */
+static void give_weight_shares(const mg_strip *strip, const mg_back_sums *block, const double *x,
+                               const double *x_dot, const double *g, const double *g_dot,
+                               double *room) {
+    const mg_workspace *dual = strip->batch->tangent->dual;
+    const size_t lanes = dual->lanes, n_in = block->n_in;
+    if (block->w_to) {
+        const mg_slot *to = block->w_to;
+        for (size_t r = 0; r < block->n_rows; r++, to += n_in + 1) {
+            for (size_t i = 0; i < n_in; i++)
+                for (size_t l = 0; l < lanes; l++)
+                    dual->adjoints[to[i] * lanes + l] = x[i * lanes + l] * g_dot[r * lanes + l] +
+                                                        x_dot[i * lanes + l] * g[r * lanes + l];
+            memcpy(dual->adjoints + to[n_in] * lanes, g_dot + r * lanes, lanes * sizeof(double));
         }
-        const double a = c->value[e->a], b = e->arity == 2 ? c->value[e->b] : 0.0;
-        const double a_dot = c->value_dot[e->a], b_dot = e->arity == 2 ? c->value_dot[e->b] : 0.0;
-        mg_status st = MG_OK;
-        c->value[*i] = mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
-        c->value_dot[*i] = 0.0;
-        if (st == MG_OK && (a_dot != 0.0 || b_dot != 0.0)) {
-            const point p = point_of(e, c, *i, &st);
-            c->value_dot[*i] = p.slope_a * a_dot + p.slope_b * b_dot;
-        }
-        if (st != MG_OK) return st;
+        return;
     }
-    return MG_OK;
+    const size_t n_lanes = strip->n_rows;
+    size_t stride = mg_block_transpose(x, n_in, lanes, n_lanes, 1.0, room);
+    strip->tiles->add_to_weights(dual->gradients, block->weights, block->n_rows, g_dot, lanes,
+                                 room, stride, n_in + 1, n_lanes, dual->tile_room);
+    stride = mg_block_transpose(x_dot, n_in, lanes, n_lanes, 0.0, room);
+    strip->tiles->add_to_weights(dual->gradients, block->weights, block->n_rows, g, lanes, room,
+                                 stride, n_in + 1, n_lanes, dual->tile_room);
 }
 
-static mg_status backward(const mg_tape *tape, uint32_t root, const columns *c, uint32_t *i) {
-    for (*i = root + 1; (*i)-- > 0;) {
-        const mg_entry *e = &tape->entries[*i];
-        const double g = c->adjoint[*i], g_dot = c->adjoint_dot[*i];
-        if (e->op == MG_LEAF || (g == 0.0 && g_dot == 0.0)) continue;
-        mg_status st = MG_OK;
-        const point p = point_of(e, c, *i, &st);
-        const mg_second second = mg_op_second((mg_op)e->op, p.a, p.b, e->k, e->h, p.y, &st);
-        if (st != MG_OK) return st;
-        const double a_dot = c->value_dot[e->a];
-        const double b_dot = e->arity == 2 ? c->value_dot[e->b] : 0.0;
-        c->adjoint[e->a] += p.slope_a * g;
-        c->adjoint_dot[e->a] += p.slope_a * g_dot + (second.aa * a_dot + second.ab * b_dot) * g;
-        if (e->arity == 2) {
-            c->adjoint[e->b] += p.slope_b * g;
-            c->adjoint_dot[e->b] +=
-                p.slope_b * g_dot + (second.ab * a_dot + second.bb * b_dot) * g;
-        }
+/* The derivatives first: what they need of the gradients is overwritten with those. */
+static void backward_block(mg_strip *strip, const mg_back_sums *block) {
+    const mg_workspace *workspace = strip->workspace;
+    const mg_tangent *tangent = strip->batch->tangent;
+    mg_workspace *dual = tangent->dual;
+    const size_t lanes = workspace->lanes, n_in = block->n_in, n_rows = block->n_rows;
+    double *const g = workspace->scratch, *const g_dot = dual->scratch;
+    take_gradients(workspace->adjoints, block, lanes, g);
+    take_gradients(dual->adjoints, block, lanes, g_dot);
+    for (size_t r = 0; block->start_to && r < n_rows; r++) {
+        const double *from = dual->adjoints + block->start_from[r] * lanes;
+        double *to = dual->adjoints + block->start_to[r] * lanes;
+        for (size_t l = 0; l < lanes; l++) to[l] = from[l] + g_dot[r * lanes + l];
     }
-    return MG_OK;
+    const double *x = mg_block_gather(workspace->values, block->x, block->x_first, n_in, lanes,
+                                      g + n_rows * lanes);
+    double *room = g_dot + n_rows * lanes;
+    const double *x_dot =
+        mg_block_gather(dual->values, block->x, block->x_first, n_in, lanes, room);
+    room += n_in * lanes;
+    if (tangent->by_parameters) give_weight_shares(strip, block, x, x_dot, g, g_dot, room);
+    if (block->x_to && (!block->x_inputs_only || tangent->by_inputs)) {
+        mg_block_gather(dual->adjoints, block->x_from, MG_NO_SLOT, n_in, lanes, room);
+        strip->tiles->add_to_inputs(workspace->weights, block->weights, n_rows, g_dot, lanes, room,
+                                    n_in, dual->tile_room);
+        if (tangent->parameter_direction)
+            strip->tiles->add_to_inputs(dual->weights, block->weights, n_rows, g, lanes, room,
+                                        n_in, dual->tile_room);
+        for (size_t i = 0; i < n_in; i++)
+            memcpy(dual->adjoints + block->x_to[i] * lanes, room + i * lanes,
+                   lanes * sizeof(double));
+    }
+    mg_backward_block(strip, block);
 }
 
-mg_status mg_tangent_row(const mg_tape *tape, uint32_t output, const mg_tangent *tangent,
-                         double *scratch, mg_replay_failure *failure) {
-    const size_t n = tape->n_entries;
-    const columns c = {scratch, scratch + n, scratch + 2 * n, scratch + 3 * n};
-    const uint32_t root = tape->outputs[output];
-    uint32_t i = 0;
-    mg_status st = forward(tape, tangent, &c, &i);
-    failure->in_sweep = st == MG_OK;
-    if (st == MG_OK) {
-        memset(c.adjoint, 0, 2 * n * sizeof(double));
-        c.adjoint[root] = tangent->seed;
-        st = backward(tape, root, &c, &i);
+static void forward(mg_strip *strip, const tangent_steps *steps, const mg_step_run *runs,
+                    uint32_t n_runs) {
+    for (uint32_t i = 0; i < n_runs; i++) {
+        if (runs[i].op == MG_NEURON)
+            forward_block(strip, &strip->program->sums[runs[i].first]);
+        else
+            steps->forward_steps(strip, &runs[i]);
     }
-    if (st != MG_OK) {
-        const mg_entry *e = &tape->entries[i];
-        failure->entry = i;
-        failure->a = c.value[e->a];
-        failure->b = e->arity == 2 ? c.value[e->b] : e->k;
-        return st;
+}
+
+mg_status mg_tangent_strip(mg_strip *strip, const mg_sweep *sweep) {
+    const mg_program *program = strip->program;
+    const tangent_steps *steps = current_build();
+    strip->tangent_status = MG_OK;
+    if (strip->first_row == 0) forward(strip, steps, program->runs, program->n_uniform);
+    forward(strip, steps, program->runs + program->n_uniform, program->n_variable);
+    fill(strip->batch->tangent->dual->adjoints, sweep->root, strip->workspace->lanes, 0.0);
+    for (uint32_t i = 0; i < sweep->n_runs; i++) {
+        const mg_step_run *run = &sweep->runs[i];
+        if (run->op == MG_NEURON)
+            backward_block(strip, &sweep->sums[run->first]);
+        else
+            steps->backward_steps(strip, sweep->steps + run->first, run);
     }
-    for (i = 0; i < tape->n_entries; i++) {
-        const mg_entry *e = &tape->entries[i];
-        if (e->op != MG_LEAF) continue;
-        if (e->leaf == MG_INPUT && tangent->by_inputs)
-            tangent->by_inputs[e->a] += c.adjoint_dot[i];
-        if (e->leaf == MG_FREE && tangent->by_parameters)
-            tangent->by_parameters[e->a] += c.adjoint_dot[i];
-    }
-    return MG_OK;
+    return strip->tangent_status;
 }

@@ -1,26 +1,20 @@
-/* Products with the Hessian: a tape's reverse sweep, differentiated along a direction.
+/* Products with the Hessian: a replay's values and adjoints, each with its derivative by the step
+ * along a direction.
  *
- * Forward-over-reverse on one row at a time: every value and every adjoint carries its derivative
- * by the step along the direction. The cost is a few times that of the gradient. The bits of the
- * result promise nothing. */
+ * Forward-over-reverse; see Pearlmutter, "Fast exact multiplication by the Hessian", Neural
+ * Computation 6 (1994). The derivatives are in a second workspace, at the places of what they are
+ * derivatives of, and the same schedule computes them: the cost is a few times that of the
+ * gradient. The bits of the result promise nothing. */
 #ifndef MG_TANGENT_H
 #define MG_TANGENT_H
 
 #include "mg_strip.h"
 
-typedef struct {
-    const double *inputs, *parameters; /* where */
-    /* Along which direction; NULL stands for zeros. */
-    const double *input_direction, *parameter_direction;
-    double seed;                       /* the gradient of the output */
-    double *by_inputs, *by_parameters; /* grow by the product; NULL if not wanted */
-} mg_tangent;
+/* Set what is the same for all strips: the direction, zeros, sums from 0. */
+void mg_tangent_begin(const mg_program *program, const mg_tangent *tangent);
 
-/* The numbers of scratch that a tape needs. */
-size_t mg_tangent_scratch(const mg_tape *tape);
-
-/* One row, from one output. On failure the row of *failure is not set. */
-mg_status mg_tangent_row(const mg_tape *tape, uint32_t output, const mg_tangent *tangent,
-                         double *scratch, mg_replay_failure *failure);
+/* One strip whose values are computed and whose root has its gradient, both ways. Where a slope or
+ * second derivative does not exist but counts, the first such row is in the strip's failure. */
+mg_status mg_tangent_strip(mg_strip *strip, const mg_sweep *sweep);
 
 #endif

@@ -132,7 +132,7 @@ class Program:
         self, rows: npt.ArrayLike = (), reduction: str | npt.ArrayLike = "mean"
     ) -> tuple[float, _Floats]: ...
     def parameter_grads(self, rows: npt.ArrayLike = ()) -> _Floats: ...
-    def _add_second_order(
+    def _second_order_into(
         self,
         rows: npt.ArrayLike,
         weights: _Floats,

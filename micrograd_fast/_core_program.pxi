@@ -116,9 +116,11 @@ cdef class Program:
         self.bound_at = n_moves
         return 0
 
-    cdef mg_workspace *take_workspace(self, size_t n_rows) except NULL:
+    cdef mg_workspace *take_workspace(self, size_t n_rows, bint several_lanes=False) except NULL:
         """One that nobody uses; give it back."""
-        cdef size_t lanes = mg_lanes_for(self.program, n_rows)
+        cdef size_t lanes = mg_lanes_for(
+            self.program, 2 if several_lanes and n_rows < 2 else n_rows
+        )
         cdef mg_workspace **link = &self.spare
         cdef mg_workspace *workspace
         while link[0] != NULL:
@@ -453,24 +455,23 @@ cdef class Program:
             drop_rows(&where)
         return result[0] if where.single else result
 
-    def _add_second_order(self, rows, const double[::1] weights,
-                          const double[:, ::1] input_directions,
-                          const double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
-                          double[:, ::1] by_parameters):
-        """Add products with the Hessian to arrays; `Program.hvp` says more.
+    def _second_order_into(self, rows, const double[::1] weights,
+                           const double[:, ::1] input_directions,
+                           const double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
+                           double[:, ::1] by_parameters):
+        """Write products with the Hessian into arrays of zeros; `Program.hvp` says more.
 
         For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
-        product goes to ``by_inputs[r * n_directions + d]``, along ``parameter_directions[d]`` to
-        ``by_parameters[d]``; None stands for no such directions. ValueError if the arrays do not
-        fit.
+        product is written to ``by_inputs[d * n_rows + r]``, along ``parameter_directions[d]``,
+        added up over the rows, to ``by_parameters[d]``; None stands for no such directions.
+        ValueError if the arrays do not fit.
         """
         cdef Rows where
+        cdef mg_batch batch
         cdef mg_tangent tangent
-        cdef mg_replay_failure failure
-        cdef mg_status st = MG_OK
-        cdef mg_tape *tape = &self.program.tape
-        cdef size_t i, n_inputs = tape.n_inputs, n_parameters = tape.n_parameters
-        cdef Py_ssize_t r = 0, d
+        cdef mg_workspace *workspace
+        cdef size_t n_inputs = self.program.tape.n_inputs
+        cdef size_t n_parameters = self.program.tape.n_parameters
         cdef bint by_parameter = parameter_directions is not None
         cdef const double[:, ::1] directions = (
             parameter_directions if by_parameter else input_directions
@@ -478,52 +479,60 @@ cdef class Program:
         cdef double[:, ::1] products = by_parameters if by_parameter else by_inputs
         cdef size_t length = n_parameters if by_parameter else n_inputs
         cdef Py_ssize_t n_directions
-        cdef double *room
         self.want_one_output("second_order")
         if weights is None or directions is None or products is None:
             raise ValueError("second_order wants weights, directions and arrays for their products")
         n_directions = directions.shape[0]
+        memset(&batch, 0, sizeof(mg_batch))
         memset(&tangent, 0, sizeof(mg_tangent))
-        memset(&failure, 0, sizeof(mg_replay_failure))
-        room = <double *>mg_calloc(
-            n_inputs + n_parameters + mg_tangent_scratch(tape), sizeof(double)
-        )
-        if room == NULL:
-            raise MemoryError(f"no memory to differentiate {tape.n_entries} nodes twice")
-        tangent.inputs = room
-        tangent.parameters = room + n_inputs
-        for i in range(n_parameters):
-            room[n_inputs + i] = arena.data[node_of(<PyObject *>self.parameters[i])]
+        read_rows(rows, n_inputs, &where)
         try:
-            read_rows(rows, n_inputs, &where)
+            check_fit(weights, directions, products, where.n_rows, length,
+                      n_directions if by_parameter else where.n_rows * n_directions)
+            if where.n_rows == 0 or n_directions == 0 or length == 0:
+                return
+            batch.backward = True
+            batch.seeds = &weights[0]
+            batch.tangent = &tangent
+            tangent.by_parameters = by_parameter
+            workspace = self.take_workspace(where.n_rows, True)
             try:
-                check_fit(weights, directions, products, where.n_rows, length,
-                          n_directions if by_parameter else where.n_rows * n_directions)
-                with nogil:
-                    while r < where.n_rows and st == MG_OK:
-                        for i in range(n_inputs):
-                            memcpy(&room[i], where.numbers + r * where.row_stride
-                                   + <Py_ssize_t>i * where.column_stride, sizeof(double))
-                        tangent.seed = weights[r]
-                        for d in range(n_directions):
-                            if by_parameter and n_parameters > 0:
-                                tangent.parameter_direction = &parameter_directions[d, 0]
-                                tangent.by_parameters = &by_parameters[d, 0]
-                            elif not by_parameter and n_inputs > 0:
-                                tangent.input_direction = &input_directions[d, 0]
-                                tangent.by_inputs = &by_inputs[r * n_directions + d, 0]
-                            st = mg_tangent_row(tape, 0, &tangent, room + n_inputs + n_parameters,
-                                                &failure)
-                            if st != MG_OK:
-                                failure.row = r
-                                break
-                        r += 1
+                tangent.dual = self.take_workspace(where.n_rows, True)
+                try:
+                    self.bind()
+                    mg_workspace_load(workspace, self.program, &self.binding, &arena, False)
+                    self.differentiate_along(directions, &where, &batch, &tangent, workspace,
+                                             products)
+                finally:
+                    self.give_workspace(tangent.dual)
             finally:
-                drop_rows(&where)
+                self.give_workspace(workspace)
         finally:
-            mg_free(room)
-        if st != MG_OK:
-            raise_replay(st, self.program, &where, &failure)
+            drop_rows(&where)
+
+    cdef int differentiate_along(self, const double[:, ::1] directions, Rows *where,
+                                 mg_batch *batch, mg_tangent *tangent, mg_workspace *workspace,
+                                 double[:, ::1] products) except -1:
+        cdef mg_replay_failure failure
+        cdef mg_status st
+        cdef Py_ssize_t d
+        batch.rows = where.numbers
+        batch.row_stride = where.row_stride
+        batch.column_stride = where.column_stride
+        batch.n_rows = where.n_rows
+        for d in range(directions.shape[0]):
+            if tangent.by_parameters:
+                tangent.parameter_direction = &directions[d, 0]
+            else:
+                tangent.input_direction = &directions[d, 0]
+                tangent.by_inputs = &products[d * where.n_rows, 0]
+            with nogil:
+                st = mg_replay(self.program, workspace, batch, &failure)
+            if st != MG_OK:
+                raise_replay(st, self.program, where, &failure)
+            if tangent.by_parameters:
+                mg_workspace_gradients(tangent.dual, self.program, &products[d, 0])
+        return 0
 
     def tape(self):
         """List the recorded graph: what a program is saved as and made from again.

@@ -313,6 +313,13 @@ cdef extern from "mg_workspace.h":
 
 
 cdef extern from "mg_strip.h":
+    ctypedef struct mg_tangent:
+        mg_workspace *dual
+        const double *input_direction
+        const double *parameter_direction
+        double *by_inputs
+        int by_parameters
+
     ctypedef struct mg_batch:
         const char *rows
         Py_ssize_t row_stride
@@ -327,6 +334,7 @@ cdef extern from "mg_strip.h":
         double *parameter_rows
         int add_up
         int keep_shares
+        const mg_tangent *tangent
 
     ctypedef struct mg_replay_failure:
         size_t row
@@ -339,18 +347,3 @@ cdef extern from "mg_strip.h":
 cdef extern from "mg_replay.h":
     mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                         mg_replay_failure *failure) nogil
-
-
-cdef extern from "mg_tangent.h":
-    ctypedef struct mg_tangent:
-        const double *inputs
-        const double *parameters
-        const double *input_direction
-        const double *parameter_direction
-        double seed
-        double *by_inputs
-        double *by_parameters
-
-    size_t mg_tangent_scratch(const mg_tape *tape)
-    mg_status mg_tangent_row(const mg_tape *tape, uint32_t output, const mg_tangent *tangent,
-                             double *scratch, mg_replay_failure *failure) nogil

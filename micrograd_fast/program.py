@@ -226,11 +226,12 @@ class Program(_core.Program):
         weights = _core.weights_of_rows(reduction, n_rows)
         if wrt == "parameters":
             products = numpy.zeros_like(directions)
-            self._add_second_order(rows, weights, None, directions, None, products)
+            self._second_order_into(rows, weights, None, directions, None, products)
             return products
-        products = numpy.zeros((n_rows * len(directions), self.n_inputs))
-        self._add_second_order(rows, numpy.ones(n_rows), directions, None, products, None)
-        return products.reshape(*shape, *directions.shape)
+        products = numpy.zeros((len(directions) * n_rows, self.n_inputs))
+        self._second_order_into(rows, numpy.ones(n_rows), directions, None, products, None)
+        by_row = products.reshape(len(directions), n_rows, self.n_inputs).swapaxes(0, 1)
+        return by_row.reshape(*shape, *directions.shape)
 
     def _places(self, parameters):
         """The places of some parameters, each of them once, among all."""

@@ -82,7 +82,7 @@ def test_the_version_is_the_installed_one():
 C_LAYERS = ["ops", "builds", "kernels", "arena", "layer", "optim", "order"]
 C_LAYERS += ["backward", "pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
 C_LAYERS += ["tiles", "tiles_fast", "tiles_single", "workspace", "strip", "blocks"]
-C_LAYERS += ["lane_math", "steps", "steps_fast", "replay", "tangent"]
+C_LAYERS += ["lane_math", "steps", "steps_fast", "tangent", "replay"]
 PYTHON_LAYERS = [
     {"_core"},
     {"engine"},

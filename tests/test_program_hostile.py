@@ -89,9 +89,9 @@ def test_products_with_the_hessian_refuse_arrays_that_do_not_fit():
     ]
     for arrays in misfits:
         with pytest.raises(ValueError, match=r"^second_order wants"):
-            program._add_second_order(rows, *arrays)
+            program._second_order_into(rows, *arrays)
     product = np.zeros((1, 1))
-    program._add_second_order(rows, ones, None, one, None, product)
+    program._second_order_into(rows, ones, None, one, None, product)
     assert product[0, 0] == 5 * 2.0
 
 

@@ -9,7 +9,8 @@ from frozen import Case, moons_loss, rows_for
 from operation_table import WITHOUT_DIFFERENCES
 from random_graphs import KINDS, STATED
 
-from micrograd_fast import MLP, Value, _core, compile
+import micrograd_fast
+from micrograd_fast import MLP, Layer, Value, _core, compile
 
 POINT = 0.625
 
@@ -135,6 +136,96 @@ def test_the_hessian_by_parameters_is_that_of_torch():
     assert {p.grad for p in program.parameters} == {0.0}
     mean = program.hvp(vector, rows)
     assert 6 * mean == pytest.approx(program.hvp(vector, rows, "sum"), rel=1e-12)
+
+
+def layers(x):
+    return MLP(8, [12, 6, 1], activation="tanh")(x) ** 2
+
+
+def a_layer_used_twice(x):
+    """Its weights have two uses, and the second sums start from what the first ones gave."""
+    layer = Layer(8, 8, activation="sigmoid")
+    hidden = layer(layer(x))
+    return micrograd_fast.sum([h * h for h in hidden])
+
+
+def sums_with_starts_that_vary(x):
+    rows = [[Value(random.gauss(0, 1)) for _ in x] for _ in range(5)]
+    sums = [sum((w * v for w, v in zip(row, x, strict=True)), x[0].sin()) for row in rows]
+    return micrograd_fast.sum([s.tanh() for s in sums])
+
+
+def a_penalty_on_weights(x):
+    w = [Value(random.gauss(0, 1)) for _ in x]
+    return micrograd_fast.dot(w, x).softplus() + 0.3 * sum(v**4 for v in w).exp() ** 0.5
+
+
+@pytest.mark.parametrize(
+    "graph", [layers, a_layer_used_twice, sums_with_starts_that_vary, a_penalty_on_weights]
+)
+@pytest.mark.parametrize(
+    "arithmetic",
+    [{}, {"fast": True}, {"fast": True, "dtype": "float32"}],
+    ids=["exact", "fast", "single"],
+)
+def test_products_are_the_differences_of_gradients(graph, arithmetic, instruction_set):
+    """Along parameters and along inputs, for one row and for several strips of rows."""
+    random.seed(11)
+    x = [Value(random.gauss(0, 0.1)) for _ in range(8)]
+    exact = compile(graph(x), x)
+    random.seed(11)
+    x = [Value(random.gauss(0, 0.1)) for _ in range(8)]
+    program = compile(graph(x), x, **arithmetic)
+    tolerance = {"rel": 1e-2, "abs": 1e-3} if "dtype" in arithmetic else {"rel": 1e-5, "abs": 1e-7}
+    step = 1e-5
+    for n_rows in (1, 9, 150):
+        rows = 0.5 * rows_for(program, n_rows, seed=n_rows)
+        weights = np.linspace(-1.0, 2.0, n_rows)
+        vector = np.random.default_rng(3).normal(size=len(program.parameters))
+        numbers = np.array([p.data for p in exact.parameters])
+        gradients = []
+        for sign in (1.0, -1.0):
+            for p, number in zip(exact.parameters, numbers + sign * step * vector, strict=True):
+                p.data = number
+            gradients.append(exact.value_and_parameter_grad(rows, weights)[1])
+        for p, number in zip(exact.parameters, numbers, strict=True):
+            p.data = number
+        wanted = (gradients[0] - gradients[1]) / (2 * step)
+        found = program.hvp(vector, rows, weights)
+        assert np.abs(wanted).max() > 0.01
+        assert found == pytest.approx(wanted, **tolerance)
+        direction = np.random.default_rng(4).normal(size=8)
+        above = exact.value_and_grad(rows + step * direction)[1]
+        below = exact.value_and_grad(rows - step * direction)[1]
+        by_inputs = program.hvp(direction, rows, wrt="inputs")
+        assert by_inputs == pytest.approx((above - below) / (2 * step), **tolerance)
+        hessian = program.hessian(rows, wrt="inputs")
+        assert hessian @ direction == pytest.approx(by_inputs, **tolerance)
+    assert {p.grad for p in program.parameters} == {0.0}
+
+
+def test_the_first_row_without_a_second_derivative_is_named(instruction_set):
+    """Not that of the first step: two rows fail here, in a strip that is not the first."""
+    x = [Value(1.0), Value(1.0)]
+    program = compile(x[0] ** 1.5 + x[1] ** 1.25, x)
+    rows = np.ones((200, 2))
+    rows[170, 0] = rows[150, 1] = rows[199, 1] = 0.0
+    with pytest.raises(ZeroDivisionError, match=r"^row 150: "):
+        program.hessian(rows, wrt="inputs")
+    rows[150, 1] = 1.0
+    with pytest.raises(ZeroDivisionError, match=r"^row 170: "):
+        program.hessian(rows, wrt="inputs")
+    rows[3, 0] = -1.0
+    with pytest.raises(ValueError, match=r"^row 3: "):
+        program.hessian(rows, wrt="inputs")
+
+
+def test_a_slope_that_does_not_count_need_not_exist(instruction_set):
+    """Along a direction that leaves its operand alone, with no gradient that comes back."""
+    x = [Value(1.0), Value(4.0)]
+    program = compile(x[0] * x[0] + 0.0 * x[1].sqrt(), x)
+    rows = np.array([[1.0, 4.0], [2.0, 0.0]])
+    assert program.hvp([1.0, 0.0], rows, wrt="inputs").tolist() == [[2.0, 0.0], [2.0, 0.0]]
 
 
 def test_newtons_method_with_scipy():

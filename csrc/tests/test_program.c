@@ -2,7 +2,6 @@
 #include "check.h"
 
 #include "mg_replay.h"
-#include "mg_tangent.h"
 
 #include <string.h>
 
@@ -226,21 +225,44 @@ static void a_failing_row_is_named(void) {
 
 static void tangents_are_second_derivatives(void) {
     /* x * x * w, whose Hessian is [[2 w, 2 x], [2 x, 0]]. */
-    mg_entry entries[] = {{.op = MG_LEAF, .leaf = MG_INPUT},
-                          {.op = MG_LEAF, .leaf = MG_FREE},
-                          {.op = MG_MUL, .a = 0, .b = 0, .arity = 2},
-                          {.op = MG_MUL, .a = 2, .b = 1, .arity = 2}};
-    uint32_t outputs[] = {3};
-    const mg_tape tape = {entries, 4, outputs, 1, 1, 1};
-    CHECK(mg_tape_is_sound(&tape));
-    double scratch[16], by_x = 0.0, by_w = 0.0;
-    const double x = 3.0, w = 5.0, along_x = 1.0, along_w = 10.0;
-    CHECK(mg_tangent_scratch(&tape) == 16);
-    const mg_tangent tangent = {&x, &w, &along_x, &along_w, 2.0, &by_x, &by_w};
+    mg_arena *arena = test_arena_new();
+    mg_node x = held(arena, mg_arena_leaf(arena, 1.0)), w = held(arena, mg_arena_leaf(arena, 5.0));
+    mg_node root = held(arena, computed(arena, MG_MUL, computed(arena, MG_MUL, x, x), w));
+    mg_tape tape;
+    mg_node *parameters;
+    mg_refused refused;
+    CHECK(mg_tape_record(arena, &root, 1, &x, 1, 1, &tape, &parameters, &refused) == MG_OK);
+    mg_program *program = mg_program_new(&tape);
+    mg_binding binding = {0};
+    CHECK(mg_binding_set(&binding, program, parameters) == MG_OK);
+    mg_workspace *workspace = mg_workspace_new(program, 8), *dual = mg_workspace_new(program, 8);
+    double rows[20], seeds[20], by_x[20], by_w, wanted = 0.0;
+    for (int i = 0; i < 20; i++) rows[i] = i - 7.0, seeds[i] = 2.0 + i;
+    const double along_x = 1.0, along_w = 10.0;
+    const mg_tangent tangent = {dual, &along_x, &along_w, by_x, 1};
+    const mg_batch batch = {.rows = (const char *)rows,
+                            .row_stride = sizeof(double),
+                            .n_rows = 20,
+                            .backward = 1,
+                            .seeds = seeds,
+                            .tangent = &tangent};
     mg_replay_failure failure;
-    CHECK(mg_tangent_row(&tape, 0, &tangent, scratch, &failure) == MG_OK);
-    CHECK(by_x == 2.0 * (2.0 * w * along_x + 2.0 * x * along_w));
-    CHECK(by_w == 2.0 * (2.0 * x * along_x));
+    mg_workspace_load(workspace, program, &binding, arena, 0);
+    CHECK(mg_replay(program, workspace, &batch, &failure) == MG_OK);
+    mg_workspace_gradients(dual, program, &by_w);
+    for (int i = 0; i < 20; i++) {
+        CHECK(by_x[i] == seeds[i] * (2.0 * 5.0 * along_x + 2.0 * rows[i] * along_w));
+        wanted += seeds[i] * (2.0 * rows[i] * along_x);
+    }
+    CHECK(by_w == wanted);
+    mg_workspace_free(dual);
+    mg_workspace_free(workspace);
+    mg_binding_free(&binding);
+    mg_program_free(program);
+    mg_arena_release(arena, root);
+    mg_arena_release(arena, w);
+    mg_arena_release(arena, x);
+    test_arena_end(arena);
 }
 
 void test_program(void) {
