@@ -20,6 +20,9 @@ from .training import (
     classifier,
     classify_torch,
     moons_torch,
+    torch_numbers,
+    torch_twin,
+    torch_with_one_thread,
 )
 
 N_BATCH = 1024
@@ -142,6 +145,37 @@ def tanh_frozen(fast) -> Side:
         [total, *(p.grad for p in model.parameters())],
         repeated(lambda: program.backward(rows)),
     )
+
+
+def product_frozen() -> Side:
+    """Time a product with the Hessian of a squared error by the parameters."""
+    model, rows = moons_data()[1], point_rows(N_BATCH)
+    x, y = [Value(0.1), Value(0.2)], Value(1.0)
+    program = compile((model(x) - y) ** 2, [*x, y])
+    place = {id(p): i for i, p in enumerate(program.parameters)}
+    vector = peer("numpy").ones(len(place))
+    product = program.hvp(vector, rows)
+    return Side(
+        [product[place[id(p)]] for p in model.parameters()],
+        repeated(lambda: program.hvp(vector, rows)),
+    )
+
+
+def product_torch() -> Side:
+    """Time the same with PyTorch, differentiating twice."""
+    torch = torch_with_one_thread()
+    twin = torch_twin(torch, moons_data()[1])
+    parameters = list(twin.parameters())
+    rows = torch.tensor(point_rows(N_BATCH))
+
+    def product():
+        loss = ((twin(rows[:, :2])[:, 0] - rows[:, 2]) ** 2).mean()
+        gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+        along = sum(gradient.sum() for gradient in gradients)
+        return torch.autograd.grad(along, parameters)
+
+    products = dict(zip(parameters, product(), strict=True))
+    return Side(torch_numbers(torch, twin, products.__getitem__), repeated(product))
 
 
 def point_casadi(n_rows) -> Side:
@@ -440,6 +474,17 @@ FROZEN_ROWS = [
         " times faster",
         ours=lambda: tanh_frozen(fast=True),
         other=lambda: tanh_frozen(fast=False),
+        relative=1e-9,
+    ),
+    TimedRow(
+        "frozen-hessian",
+        "MLP(2, [16, 16, 1]), 1,024 points, a product with the Hessian",
+        "PyTorch, all points in one tensor",
+        AT_LEAST,
+        None,
+        " times faster",
+        ours=product_frozen,
+        other=product_torch,
         relative=1e-9,
     ),
     OwnRow(

@@ -171,12 +171,12 @@ def torch_twin(torch, model):
     return torch.nn.Sequential(*parts[:-1])
 
 
-def torch_numbers(torch, model) -> list[float]:
-    """Read the parameters in this library's order, neuron by neuron with the bias last."""
+def torch_numbers(torch, model, of=lambda parameter: parameter) -> list[float]:
+    """Read the parameters, or what goes with each, neuron by neuron with the bias last."""
     numbers = []
     for linear in model:
         if isinstance(linear, torch.nn.Linear):
-            rows = torch.cat([linear.weight, linear.bias[:, None]], dim=1)
+            rows = torch.cat([of(linear.weight), of(linear.bias)[:, None]], dim=1)
             numbers += rows.flatten().tolist()
     return numbers
 
