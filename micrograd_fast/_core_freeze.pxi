@@ -122,10 +122,8 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, 
         if refused.refusal != MG_FREEZABLE:
             raise refusal(&refused)
         try:
-            # Not pinned: a pinned parameter would cost its layer a reference for every weight and
-            # call.
             parameters = tuple([
-                adopt(plain_handle_of(parameter_nodes[i])) for i in range(tape.n_parameters)
+                adopt(handle_of(parameter_nodes[i])) for i in range(tape.n_parameters)
             ])
         except BaseException:
             mg_tape_free(&tape)

@@ -3,10 +3,11 @@
 # A handle owns one reference on its node; the arena's handle column points back without owning.
 # Most handles are plain: created and dropped within an expression, invisible to the collector.
 # A handle is *pinned* when something of it must outlive the user's last reference while the
-# graph still uses the node: it carries attributes, it was seen through the graph (so that id()
-# stays what it was), it is weakly referenced, or it is an instance of a subclass. Every use of a
-# pinned node as an operand holds one strong reference on the handle, so Python's own counts say
-# who keeps whom, and the collector is told of exactly these references (handle_traverse).
+# graph still uses the node: it carries attributes, or it is an instance of a subclass; or, once
+# that last reference goes, it was seen through the graph (so that id() stays what it was) or is
+# weakly referenced. Every use of a pinned node as an operand holds one strong reference on the
+# handle, so Python's own counts say who keeps whom, and the collector is told of exactly these
+# references (handle_traverse).
 # A handle with attributes, or of a subclass, is also tracked by the collector. The others are
 # shown to it only during full collections, and only once some handle was of these kinds:
 # without any, no cycle can pass through the arena (collection_boundary).
@@ -17,6 +18,7 @@ cdef extern from *:
         PyObject_HEAD
         mg_node node;
         int tracked;         /* whether the collector knows it, and why */
+        int seen;            /* whether the graph has shown it */
         PyObject *dict;      /* attributes, _backward, label, an assigned _op; or NULL */
         PyObject *weakrefs;
     } ValueHandle;
@@ -25,6 +27,7 @@ cdef extern from *:
     ctypedef struct ValueHandle:
         mg_node node
         int tracked
+        int seen
         PyObject *dict
         PyObject *weakrefs
 
@@ -114,6 +117,7 @@ cdef inline PyObject *handle_new() except NULL:
     handle = <ValueHandle *>self
     handle.node = MG_NO_NODE
     handle.tracked = NOT_TRACKED
+    handle.seen = False
     handle.dict = NULL
     handle.weakrefs = NULL
     return self
@@ -140,7 +144,7 @@ cdef PyObject *plain_handle_of(mg_node node) except NULL:
 cdef PyObject *handle_of(mg_node node) except NULL:
     """The handle of a node as the graph shows it: the same one from now on; a new reference."""
     cdef PyObject *self = plain_handle_of(node)
-    handle_pin(self)
+    (<ValueHandle *>self).seen = True
     return self
 
 
@@ -209,13 +213,16 @@ cdef void handle_dealloc(PyObject *self) noexcept:
     cdef ValueHandle *handle = <ValueHandle *>self
     cdef PyTypeObject *kind = Py_TYPE(self)
     cdef mg_node node = handle.node
+    if (handle.seen or handle.weakrefs != NULL) and node != MG_NO_NODE and (
+        arena.meta[node].refs > 1 or mg_parameter_in_use(&arena, node)
+    ):
+        # The graph still holds the node, so the object that it has shown, or that a weak reference
+        # names, lives on.
+        Py_SET_REFCNT(self, 1)
+        handle_pin(self)
+        Py_SET_REFCNT(self, Py_REFCNT(self) - 1)
+        return
     if handle.weakrefs != NULL:
-        if arena.meta[node].refs > 1 or mg_parameter_in_use(&arena, node):
-            # The graph still holds the node, so the object that a weak reference names lives on.
-            Py_SET_REFCNT(self, 1)
-            handle_pin(self)
-            Py_SET_REFCNT(self, Py_REFCNT(self) - 1)
-            return
         if handle.tracked:
             PyObject_GC_UnTrack(self)
             handle.tracked = NOT_TRACKED
@@ -383,9 +390,10 @@ cdef void show_shared_nodes() noexcept:
         if arena.meta[node].arity == 0 or arena.handle[node] != NULL or n_shown == MAX_SHOWN_NODES:
             continue
         try:
-            self = handle_of(node)
+            self = plain_handle_of(node)
         except MemoryError:
             return
+        handle_pin(self)
         n_shown += 1
         (<ValueHandle *>self).tracked = MADE_FOR_COLLECTION
         PyObject_GC_Track(self)

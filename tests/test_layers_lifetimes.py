@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import sys
 import weakref
 
 import pytest
@@ -16,6 +17,9 @@ from support import (
     trace,
     view,
 )
+
+from micrograd_fast import MLP, compile
+from micrograd_fast.graph import draw_graph, topological_sort
 
 # Lifetimes ------------------------------------------------------------------------------------
 
@@ -33,6 +37,22 @@ def test_a_graph_outlives_its_model(layer_engines):
         return first, picture(loss)
 
     same_everywhere(layer_engines, scenario)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [topological_sort, draw_graph, pickle.dumps, lambda loss: compile(loss, [])],
+    ids=["topological_sort", "draw_graph", "pickle", "compile"],
+)
+def test_a_layer_is_as_light_to_call_after_somebody_has_looked(look):
+    """A call holds no reference on the Value of each weight, which would take it time."""
+    model = MLP(2, [3, 1])
+    weight = model.layers[0].neurons[0].w[0]
+    before = sys.getrefcount(weight)
+    look(model([1.0, 2.0]))
+    outputs = [model([1.0, 2.0]) for _ in range(10)]
+    assert sys.getrefcount(weight) == before
+    assert len({output.data for output in outputs}) == 1
 
 
 def test_a_model_outlives_its_graphs(layer_engines):
