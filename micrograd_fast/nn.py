@@ -269,8 +269,10 @@ class Neuron(_Reporting, Module):
 
         Raises
         ------
+        TypeError
+            If `x` is no iterable, or what is in it is neither a number nor a Value.
         ValueError
-            If there are not as many inputs as weights.
+            If there are not as many inputs as weights, or an array has neither 1 nor 2 axes.
         """
         out = fused_neuron(self, x)
         if out is not None:
@@ -287,8 +289,16 @@ class Neuron(_Reporting, Module):
 
     def _by_weight(self, x):
         if len(x) != len(self.w):
-            raise ValueError(f"a neuron with {len(self.w)} weights was given {len(x)} inputs")
-        act = sum((wi * xi for wi, xi in zip(self.w, x)), self.b)
+            raise ValueError(
+                f"a neuron with {len(self.w)} weights was given {len(x)} inputs{_hint(x)}"
+            )
+        try:
+            act = sum((wi * xi for wi, xi in zip(self.w, x)), self.b)
+        except TypeError as error:
+            # Python says of a list or str only that it cannot be repeated.
+            if not _hint(x):
+                raise
+            raise TypeError(f"an input of a neuron must be a number or Value{_hint(x)}") from error
         if not self.nonlin or self.activation in _LINEAR:
             return act
         # A method call, so that one that a program has put on Value is the one that runs
@@ -364,8 +374,10 @@ class Layer(_Reporting, Module):
 
         Raises
         ------
+        TypeError
+            If `x` is no iterable, or what is in it is neither a number nor a Value.
         ValueError
-            If there are not as many inputs as weights.
+            If there are not as many inputs as weights, or an array has neither 1 nor 2 axes.
         """
         out = fused_layer(self, x)
         if out is None:
@@ -416,7 +428,7 @@ class MLP(Module):
     Raises
     ------
     TypeError
-        If a size is not an int.
+        If a size is not an int, or `nouts` no iterable.
     ValueError
         If a size is below 1, or the activation is unknown.
 
@@ -431,6 +443,8 @@ class MLP(Module):
     """
 
     def __init__(self, nin, nouts, activation="relu"):
+        if not hasattr(nouts, "__iter__"):
+            raise TypeError(f"nouts must be an iterable of ints, found {type(nouts).__name__}")
         sizes = [nin, *nouts]
         for nout in sizes[1:]:
             _check_size("every number in nouts", nout)
@@ -456,8 +470,10 @@ class MLP(Module):
 
         Raises
         ------
+        TypeError
+            If `x` is no iterable, or what is in it is neither a number nor a Value.
         ValueError
-            If there are not as many numbers as inputs.
+            If there are not as many numbers as inputs, or an array has neither 1 nor 2 axes.
         """
         if _has_rows(x):
             return [self._by_layer(row) for row in _rows(x)]
@@ -492,7 +508,10 @@ class MLP(Module):
 
 
 def _has_rows(x):
-    return type(x) is not list and getattr(x, "ndim", None) == 2
+    n_axes = None if type(x) is list else getattr(x, "ndim", None)
+    if n_axes not in (None, 1, 2):
+        raise ValueError(f"a model wants a row or a 2-D array of rows, found {n_axes} axes")
+    return n_axes == 2
 
 
 def _rows(x):
@@ -513,7 +532,21 @@ def _plain(out):
 
 def _sized(x):
     """`x`, or a list of it where it can be read once only."""
-    return x if hasattr(x, "__len__") else list(x)
+    if hasattr(x, "__len__"):
+        return x
+    if not hasattr(x, "__iter__"):
+        raise TypeError(f"inputs must be an iterable of numbers, found {type(x).__name__}")
+    return list(x)
+
+
+def _hint(x):
+    """How an error about some inputs goes on where one of them is no scalar."""
+    for xi in x:
+        if isinstance(xi, (list, tuple)):
+            return f", found a {type(xi).__name__} among them: several rows go in a 2-D array"
+        if isinstance(xi, str):
+            return ", found a str among them"
+    return ""
 
 
 def _check_size(name, size):

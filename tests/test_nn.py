@@ -408,3 +408,31 @@ def test_a_size_that_is_no_int_is_refused_by_type(engine, size):
     ):
         with pytest.raises(TypeError, match=f"must be an int, not {type(size).__name__}"):
             refused()
+
+
+@pytest.mark.parametrize("nouts", [4, None])
+def test_sizes_that_are_no_iterable_are_refused_by_type(engine, nouts):
+    with pytest.raises(TypeError, match=f"iterable of ints, found {type(nouts).__name__}"):
+        engine.nn.MLP(3, nouts)
+
+
+@pytest.mark.parametrize(("kind", "rest"), [("Neuron", []), ("Layer", [2]), ("MLP", [[2, 1]])])
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (1.0, TypeError, "inputs must be an iterable of numbers, found float"),
+        (None, TypeError, "inputs must be an iterable of numbers, found NoneType"),
+        ([[1.0, 2.0]] * 2, TypeError, "number or Value, found a list .* 2-D array"),
+        ([1.0, (1.0, 2.0)], TypeError, "number or Value, found a tuple .* 2-D array"),
+        ([[1.0, 2.0]] * 3, ValueError, "2 weights was given 3 inputs, found a list .* 2-D array"),
+        (["1", "2"], TypeError, "number or Value, found a str among them$"),
+        ("123", ValueError, "2 weights was given 3 inputs, found a str among them$"),
+        ([1.0, None], TypeError, r"for \*: .*'NoneType'"),
+        (np.zeros((2, 2, 2)), ValueError, "a row or a 2-D array of rows, found 3 axes"),
+        (np.array(1.0), ValueError, "a row or a 2-D array of rows, found 0 axes"),
+    ],
+)
+def test_inputs_that_are_no_row_are_refused(compiled, kind, rest, x, error, message):
+    model = getattr(compiled.nn, kind)(2, *rest)
+    with pytest.raises(error, match=message):
+        model(x)

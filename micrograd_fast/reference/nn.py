@@ -126,6 +126,8 @@ class MLP(Module):
     """
 
     def __init__(self, nin, nouts, activation="relu"):
+        if not hasattr(nouts, "__iter__"):
+            raise TypeError(f"nouts must be an iterable of ints, found {type(nouts).__name__}")
         sizes = [nin, *nouts]
         for nout in sizes[1:]:
             check_size("every number in nouts", nout)
