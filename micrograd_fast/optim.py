@@ -22,7 +22,11 @@ __all__ = [
 
 
 def _check(name, number, low=0.0, below=math.inf):
-    if not low <= number < below:
+    try:
+        is_within = low <= number < below
+    except TypeError:
+        raise TypeError(f"{name} must be a number, found {type(number).__name__}") from None
+    if not is_within:
         limit = "" if below == math.inf else f" and below {below}"
         raise ValueError(f"{name} must be at least {low}{limit}, found {number}")
 
@@ -31,6 +35,11 @@ class _Optimizer:
     """What all optimizers share: groups of parameters and their state."""
 
     def __init__(self, params, defaults):
+        if not hasattr(params, "__iter__"):
+            raise TypeError(
+                "an optimizer wants a list of Values, such as model.parameters(), found"
+                f" {type(params).__name__}"
+            )
         groups = list(params)
         if not groups:
             raise ValueError("an optimizer wants at least one parameter, found an empty list")
@@ -130,7 +139,7 @@ class SGD(_Optimizer):
     Raises
     ------
     TypeError
-        If a parameter is no Value.
+        If a parameter is no Value, or an option no number.
     ValueError
         If there are no parameters, one appears twice, or an option is out of range.
 
@@ -207,7 +216,7 @@ class Adam(_Optimizer):
     Raises
     ------
     TypeError
-        If a parameter is no Value.
+        If a parameter is no Value, or an option no number.
     ValueError
         If there are no parameters, one appears twice, or an option is out of range.
 
@@ -232,7 +241,10 @@ class Adam(_Optimizer):
     def _check_group(self, group):
         for name in ("lr", "eps", "weight_decay"):
             _check(name, group[name])
-        for beta in group["betas"]:
+        betas = group["betas"]
+        if not hasattr(betas, "__len__") or len(betas) != 2:
+            raise ValueError(f"betas must be a pair of numbers, found {betas!r}")
+        for beta in betas:
             _check("a beta", beta, below=1.0)
 
     def _step_group(self, updates, group, n_steps):

@@ -153,12 +153,29 @@ def test_groups_have_options_of_their_own():
         (ValueError, lambda: optim.SGD([Value(1.0)], nesterov=True)),
         (ValueError, lambda: optim.Adam([Value(1.0)], betas=(1.0, 0.9))),
         (ValueError, lambda: optim.Adam([Value(1.0)], eps=-1e-8)),
+        (ValueError, lambda: optim.Adam([Value(1.0)], betas=(0.9,))),
+        (ValueError, lambda: optim.Adam([Value(1.0)], betas=0.9)),
         (ValueError, lambda: optim.StepLR(optim.SGD([Value(1.0)]), 0)),
         (ValueError, lambda: optim.clip_grad_norm_([Value(1.0)], -1.0)),
     ],
 )
 def test_bad_arguments_are_refused(error, build):
     with pytest.raises(error, match=r"found|twice|requires|wants"):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: optim.SGD(MLP(1, [1])), r"such as model\.parameters\(\), found MLP"),
+        (lambda: optim.SGD(Value(1.0)), r"such as model\.parameters\(\), found Value"),
+        (lambda: optim.SGD([Value(1.0)], lr="0.1"), "lr must be a number, found str"),
+        (lambda: optim.Adam([Value(1.0)], eps=None), "eps must be a number, found NoneType"),
+        (lambda: optim.Adam([Value(1.0)], betas="ab"), "a beta must be a number, found str"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_by_name(build, message):
+    with pytest.raises(TypeError, match=message):
         build()
 
 
