@@ -1,5 +1,6 @@
 """Minibatches of lists and arrays."""
 
+import operator
 import random
 
 __all__ = ["minibatches"]
@@ -29,6 +30,8 @@ def minibatches(*columns, batch_size, shuffle=True, seed=None, drop_last=False):
 
     Raises
     ------
+    TypeError
+        If `batch_size` is not an int, or `seed` something else than what it can be.
     ValueError
         If there are no columns or no rows, the lengths differ, or `batch_size` is below 1.
 
@@ -46,6 +49,8 @@ def minibatches(*columns, batch_size, shuffle=True, seed=None, drop_last=False):
         raise ValueError(f"minibatches wants columns of one length, found {lengths}")
     if lengths[0] == 0:
         raise ValueError("minibatches wants at least one row, found empty columns")
+    if not hasattr(type(batch_size), "__index__"):
+        raise TypeError(f"batch_size must be an int, not {type(batch_size).__name__}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     order = list(range(lengths[0]))
@@ -61,7 +66,11 @@ def minibatches(*columns, batch_size, shuffle=True, seed=None, drop_last=False):
 def _generator(seed):
     if seed is None:
         return random
-    return seed if isinstance(seed, random.Random) else random.Random(seed)
+    if isinstance(seed, random.Random):
+        return seed
+    if not hasattr(type(seed), "__index__"):
+        raise TypeError(f"seed must be an int, a random.Random or None, not {type(seed).__name__}")
+    return random.Random(operator.index(seed))
 
 
 def _taken(column, rows):

@@ -97,6 +97,25 @@ def test_bad_arguments_are_refused_at_once(call, message):
         call()
 
 
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"batch_size": 2.0}, "batch_size must be an int, not float"),
+        ({"batch_size": "2"}, "batch_size must be an int, not str"),
+        ({"batch_size": 2, "seed": np.random.default_rng(0)}, "seed must be .* not Generator"),
+        ({"batch_size": 2, "seed": 1.0}, "seed must be .* not float"),
+    ],
+)
+def test_arguments_of_another_type_are_refused_at_once(keywords, message):
+    with pytest.raises(TypeError, match=message):
+        minibatches([1, 2, 3], **keywords)
+
+
+def test_an_int_may_be_one_of_numpys():
+    assert order(np.int64(3)) == order(3)
+    assert order(3, batch_size=np.int8(6)) == order(3)
+
+
 def test_lists_need_no_numpy():
     printed = run_python(
         """
