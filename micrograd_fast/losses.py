@@ -39,6 +39,8 @@ def mse_loss(predictions, targets, reduction="mean"):
 
     Raises
     ------
+    TypeError
+        If a list or str is in the place of a number.
     ValueError
         If the lengths differ, there are none, or the reduction is unknown.
 
@@ -51,6 +53,7 @@ def mse_loss(predictions, targets, reduction="mean"):
     predictions, targets = _paired(predictions, targets)
     total = _core.sum_of_squares(predictions, targets)
     if total is None:
+        _check_scalars(predictions, targets)
         total = _total([(p - t) ** 2 for p, t in zip(predictions, targets)])
     return _reduced(total, len(targets), reduction)
 
@@ -73,6 +76,8 @@ def binary_cross_entropy(probabilities, targets, reduction="mean", eps=1e-12):
 
     Raises
     ------
+    TypeError
+        If a list or str is in the place of a number.
     ValueError
         If the lengths differ, there are none, a target is not in its range, or the reduction is
         unknown.
@@ -84,6 +89,7 @@ def binary_cross_entropy(probabilities, targets, reduction="mean", eps=1e-12):
     0.6931
     """
     probabilities, targets = _paired(probabilities, targets)
+    _check_scalars(probabilities, targets)
     terms = []
     for i, (p, t) in enumerate(zip(probabilities, targets)):
         _check_unit_range(i, t)
@@ -109,7 +115,7 @@ def binary_cross_entropy_with_logits(logits, targets, reduction="mean"):
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         As `binary_cross_entropy`.
 
     Examples
@@ -119,6 +125,7 @@ def binary_cross_entropy_with_logits(logits, targets, reduction="mean"):
     0.0
     """
     logits, targets = _paired(logits, targets)
+    _check_scalars(logits, targets)
     terms = []
     for i, (x, t) in enumerate(zip(logits, targets)):
         _check_unit_range(i, t)
@@ -141,6 +148,8 @@ def hinge_loss(scores, targets, reduction="mean"):
 
     Raises
     ------
+    TypeError
+        If a list or str is in the place of a number.
     ValueError
         If the lengths differ, there are none, a target is neither -1 nor +1, or the reduction is
         unknown.
@@ -154,6 +163,7 @@ def hinge_loss(scores, targets, reduction="mean"):
     scores, targets = _paired(scores, targets)
     total = _core.sum_of_hinges(scores, targets)
     if total is None:
+        _check_scalars(scores, targets)
         for i, t in enumerate(targets):
             if t != 1 and t != -1:
                 raise ValueError(f"target {i} of hinge_loss must be -1 or +1, found {t!r}")
@@ -175,6 +185,8 @@ def softmax(logits):
 
     Raises
     ------
+    TypeError
+        If one of them is no Value.
     ValueError
         If there are none.
 
@@ -207,6 +219,8 @@ def log_softmax(logits):
 
     Raises
     ------
+    TypeError
+        If one of them is no Value.
     ValueError
         If there are none.
 
@@ -273,6 +287,8 @@ def cross_entropy(logits, targets, reduction="mean"):
 
     Raises
     ------
+    TypeError
+        If something is no Value where one is wanted.
     ValueError
         As `nll_loss`.
 
@@ -300,7 +316,11 @@ def _is_value(candidate):
 def _listed(values):
     if type(values) is list:
         return values
-    return [values] if _is_value(values) else list(values)
+    if _is_value(values):
+        return [values]
+    if not hasattr(values, "__iter__"):
+        raise TypeError(f"wanted a list of Values, found {type(values).__name__}")
+    return list(values)
 
 
 def _numbers(targets):
@@ -342,6 +362,14 @@ def _rows(values, targets):
     return rows, classes
 
 
+def _check_scalars(values, targets):
+    """Refuse rows, such as those of a column that came as a 2-D array, and text."""
+    for name, scalars in (("value", values), ("target", targets)):
+        for i, scalar in enumerate(scalars):
+            if isinstance(scalar, (list, tuple, str)):
+                raise TypeError(f"{name} {i} must be a number, found {type(scalar).__name__}")
+
+
 def _check_unit_range(i, target):
     if not 0 <= target <= 1:
         raise ValueError(f"target {i} must be from 0 to 1, found {target!r}")
@@ -351,6 +379,9 @@ def _shifted(logits):
     """The logits less their maximum, which has no gradient: the result does not depend on it."""
     if not logits:
         raise ValueError("a softmax wants at least one value, found an empty list")
+    for i, x in enumerate(logits):
+        if not _is_value(x):
+            raise TypeError(f"logit {i} must be a Value, found {type(x).__name__}")
     largest = functools.reduce(lambda largest, x: largest.maximum(x), logits)
     offset = -largest.detach()
     return [x + offset for x in logits]

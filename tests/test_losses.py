@@ -208,3 +208,40 @@ def test_targets_may_be_arrays():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(leaves(Value, [0.25, 0.5]))
+
+
+PAIRED = [
+    losses.mse_loss,
+    losses.hinge_loss,
+    losses.binary_cross_entropy,
+    losses.binary_cross_entropy_with_logits,
+]
+
+
+@pytest.mark.parametrize("loss", PAIRED)
+def test_rows_and_text_in_the_place_of_numbers_are_refused(loss):
+    x = leaves(Value, [0.25, 0.5])
+    for values, targets, message in [
+        (x, [[1.0], [1.0]], "target 0 must be a number, found list"),
+        (x, [1.0, "1"], "target 1 must be a number, found str"),
+        ([x, x], [1.0, 1.0], "value 0 must be a number, found list"),
+        (None, [1.0, 1.0], "wanted a list of Values, found NoneType"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            loss(values, targets)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: losses.softmax([x, x]), "logit 0 must be a Value, found list"),
+        (lambda x: losses.softmax([1.0]), "logit 0 must be a Value, found float"),
+        (lambda x: losses.log_softmax([*x, 1.0]), "logit 2 must be a Value, found float"),
+        (lambda x: losses.cross_entropy([x, [1.0]], [0, 0]), "logit 0 .* found float"),
+        (lambda x: losses.cross_entropy([1.0, 2.0], 0), "a list of Values, found float"),
+        (lambda x: losses.nll_loss(1.0, 0), "a list of Values, found float"),
+    ],
+)
+def test_numbers_in_the_place_of_values_are_refused(call, message):
+    with pytest.raises(TypeError, match=message):
+        call(leaves(Value, [0.25, 0.5]))
