@@ -57,8 +57,8 @@ cdef class Program:
     cdef readonly bint is_sequence
     cdef readonly list frozen_reads
 
-    def __cinit__(self, made_here=None):
-        if made_here is not MADE_HERE:
+    def __cinit__(self, *made_here):
+        if len(made_here) != 1 or made_here[0] is not MADE_HERE:
             raise TypeError("programs are made by micrograd_fast.compile")
 
     def __dealloc__(self):

