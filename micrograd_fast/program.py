@@ -482,6 +482,8 @@ class _Jitted:
 
     def __init__(self, function, frozen_reads, fast, dtype):
         functools.update_wrapper(self, function)
+        # A partial function or an object that can be called has none.
+        self._name = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._frozen_reads = frozen_reads
         self._fast = fast
@@ -530,13 +532,13 @@ class _Jitted:
         if places and self._frozen_reads != "ignore":
             others = f" and {len(places) - 1} other lines" if len(places) > 1 else ""
             message = (
-                f"{self.__name__} read the data of a Value while it was traced, at"
+                f"{self._name} read the data of a Value while it was traced, at"
                 f" {places[0]}{others}: what it decided by that is frozen"
             )
             if self._frozen_reads == "error":
                 raise RuntimeError(message)
             warnings.warn(message, RuntimeWarning, stacklevel=4)
-        what = f"what {self.__name__} returns"
+        what = f"what {self._name} returns"
         program = _freeze(output, what, inputs, False, self._fast, self._dtype)
         program.frozen_reads.extend(places)
         return program

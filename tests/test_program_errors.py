@@ -1,10 +1,12 @@
 """What frozen programs say to arguments of another kind than theirs."""
 
+import functools
+
 import numpy as np
 import pytest
 
 import micrograd_fast
-from micrograd_fast import Value, compile, jit, load_program
+from micrograd_fast import MLP, Value, compile, jit, load_program
 
 
 @pytest.mark.parametrize("output", [3.0, None, lambda x: x])
@@ -49,6 +51,18 @@ def test_a_warning_counts_the_other_lines_that_read():
         jit(once)(2.0)
     with pytest.warns(RuntimeWarning, match=r"errors\.py:\d+ and 2 other lines: what it decided"):
         jit(thrice)(2.0)
+
+
+def test_functions_without_a_name_are_named_by_their_type():
+    class Sign:
+        def __call__(self, x):
+            return x * 1.0 if x.data > 0 else x * -1.0
+
+    for function in (Sign(), functools.partial(Sign.__call__, Sign())):
+        with pytest.warns(RuntimeWarning, match=f"^{type(function).__name__} read the data"):
+            assert jit(function)(3.0) == 3.0
+    model = MLP(2, [2, 1])
+    assert jit(model)([0.5, -1.0]) == model([0.5, -1.0]).data
 
 
 def test_parameters_of_a_function_are_a_sequence():
