@@ -188,7 +188,8 @@ def draw_dot(root, format="svg", rankdir="LR"):
         import graphviz
     except ImportError as error:
         raise ImportError(
-            'drawing needs the package graphviz: pip install "micrograd_fast[draw]"'
+            'drawing needs the package graphviz: pip install "micrograd_fast[draw]"; '
+            'draw_graph(root, format="dot") gives the source of the drawing without it'
         ) from error
     boxes, operations, arrows = _drawing(root)
     dot = graphviz.Digraph(format=format, graph_attr={"rankdir": rankdir})

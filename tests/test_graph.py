@@ -265,6 +265,8 @@ class TestDrawDot:
         monkeypatch.setitem(sys.modules, "graphviz", None)
         with pytest.raises(ImportError, match=re.escape('pip install "micrograd_fast[draw]"')):
             draw_dot(engine.Value(1.0))
+        with pytest.raises(ImportError, match=re.escape('draw_graph(root, format="dot")')):
+            draw_dot(engine.Value(1.0))
 
     def test_is_the_only_one_that_needs_graphviz(self, engine, monkeypatch):
         monkeypatch.setitem(sys.modules, "graphviz", None)
