@@ -92,7 +92,8 @@ class Program(_core.Program):
         Parameters
         ----------
         parameters : sequence of Value, optional
-            Which of the program's parameters the numbers are for; all, in order, if not given.
+            Which of the program's parameters the numbers are for; all, in the order of
+            `parameters`, if not given.
         rows, reduction
             As for `backward`.
 
@@ -110,6 +111,12 @@ class Program(_core.Program):
         ValueError
             If one of the Values is not a parameter of the program or is given twice, or the
             program is of a sequence of outputs.
+
+        Notes
+        -----
+        `parameters` is in the order of the graph, which need not be that in which they were made,
+        and so are `hessian` and `hvp`. Numbers to start from are
+        ``[p.data for p in program.parameters]``.
 
         Examples
         --------
@@ -199,8 +206,8 @@ class Program(_core.Program):
         Returns
         -------
         numpy.ndarray
-            Shape (n_parameters, n_parameters); by the inputs (n_inputs, n_inputs) or
-            (batch, n_inputs, n_inputs).
+            Shape (n_parameters, n_parameters), in the order of `parameters`; by the inputs
+            (n_inputs, n_inputs) or (batch, n_inputs, n_inputs).
 
         Raises
         ------
@@ -422,9 +429,9 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
     """Trace a function of numbers at its first call, and replay it after.
 
     The function is called with Values in place of the numbers, once for each structure of its
-    arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them. Arguments
-    of any other kind, True and False among them, are handed on as they are, and their identity is
-    part of the structure. What a call returns is the value of what the function returned. While
+    arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them; an array
+    arrives as nested lists. Arguments of any other kind, True and False among them, are handed on
+    as they are, and their identity is part of the structure. What a call returns is the value of what the function returned. While
     another function is traced, a call is part of that trace.
 
     A function that reads ``data`` while it is traced can decide something by it, and the decision
