@@ -431,8 +431,8 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
     The function is called with Values in place of the numbers, once for each structure of its
     arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them; an array
     arrives as nested lists. Arguments of any other kind, True and False among them, are handed on
-    as they are, and their identity is part of the structure. What a call returns is the value of what the function returned. While
-    another function is traced, a call is part of that trace.
+    as they are, and their identity is part of the structure. What a call returns is the value of
+    what the function returned. While another function is traced, a call is part of that trace.
 
     A function that reads ``data`` while it is traced can decide something by it, and the decision
     is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
