@@ -508,7 +508,9 @@ class MLP(Module):
 
 
 def _has_rows(x):
-    n_axes = None if type(x) is list else getattr(x, "ndim", None)
+    if type(x) is list:
+        return False
+    n_axes = getattr(x, "ndim", None)
     if n_axes not in (None, 1, 2):
         raise ValueError(f"a model wants a row or a 2-D array of rows, found {n_axes} axes")
     return n_axes == 2
