@@ -355,9 +355,11 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
         (fused multiply-add), powers 2, 3, -1, -2, 1/2 and -1/2 are products, quotients and roots,
         and ``exp``, ``log``, ``tanh``, ``sigmoid``, ``softplus``, ``silu`` and ``elu`` are
         computed for several rows at once. Each of these functions is within 4 units in the last
-        place; a sum of n products is, as without, off by at most n such units of the sum of the
-        terms' magnitudes. The bits differ from one kind of machine to another, and may between
-        one row and a batch, but not from call to call. What the graph would raise is raised.
+        place (``silu`` below -708, where its exponential has few digits, within 1e-319), and a
+        zero may have the other sign; a sum of n products is, as without, off by at most n such
+        units of the sum of the terms' magnitudes. The bits differ from one kind of machine to
+        another, and may between one row and a batch, but not from call to call. What the graph
+        would raise is raised.
     dtype : {"float64", "float32"}, optional
         What sums of products are computed in, for batches of rows; "float32" wants `fast`. The
         terms are rounded to single precision (24 bits) and added up in it, so a sum of n products

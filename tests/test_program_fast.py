@@ -74,6 +74,12 @@ def test_functions_are_within_four_units_in_the_last_place(low, high, function):
     assert units_apart(fast(rows), exact(rows)) <= 4.0
 
 
+def test_silu_is_near_where_its_exponential_has_few_digits():
+    exact, fast = both(Value.silu)
+    rows = np.random.default_rng(1).uniform(-746.0, -708.0, size=(20_000, 1))
+    assert np.abs(fast(rows) - exact(rows)).max() <= 1e-319
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 def test_special_numbers_and_errors_are_those_of_the_graph(operation):
     """What is raised, too, and for which row; alone, and in the middle of a batch."""
