@@ -307,9 +307,11 @@ def load_program(path):
 
     with open(path, "rb") as file:
         try:
+            # What is none would be taken for a pickle, with the advice to allow that.
+            if file.read(4) != b"PK\x03\x04":
+                raise ValueError("it is no NumPy archive")
+            file.seek(0)
             archive = numpy.load(file, allow_pickle=False)
-            if not isinstance(archive, numpy.lib.npyio.NpzFile):
-                raise ValueError("it holds one array, wanted an archive")
             return _program_of_columns({name: archive[name] for name in archive.files})
         # A damaged archive fails with whatever the damage is first met by.
         except Exception as error:

@@ -360,9 +360,9 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         else:
             program(np.zeros(3))
     assert n_refused > 200
-    for foreign in (b"", b"text", pickle.dumps([1])):
+    for foreign in (b"", b"text", b"PK, but only so", pickle.dumps([1])):
         path.write_bytes(foreign)
-        with pytest.raises(ValueError, match="is not a program"):
+        with pytest.raises(ValueError, match="is not a program: it is no NumPy archive"):
             load_program(path)
     np.savez(path, other=np.zeros(3))
     with pytest.raises(ValueError, match="is not a program"):
@@ -392,7 +392,7 @@ def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
     assert load_program(path)([0.0] * 3) == 1.0
     with open(path, "wb") as file:
         np.save(file, np.ones(3))
-    with pytest.raises(ValueError, match="is not a program: it holds one array"):
+    with pytest.raises(ValueError, match="is not a program: it is no NumPy archive"):
         load_program(path)
 
 
