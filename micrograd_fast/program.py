@@ -401,8 +401,6 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
 
 def _freeze(output, inputs, need_inputs, fast, dtype):
     is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
-    if not hasattr(inputs, "__iter__"):
-        raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")
