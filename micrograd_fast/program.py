@@ -536,6 +536,8 @@ def _flatten(argument, row, others):
         argument = argument.tolist()
     if isinstance(argument, (list, tuple)):
         kind = tuple if isinstance(argument, tuple) else list
+        if hasattr(argument, "_make"):
+            kind = type(argument)  # a tuple whose entries have names
         return (kind, *(_flatten(item, row, others) for item in argument))
     if isinstance(argument, dict):
         items = (_flatten(item, row, others) for item in argument.values())
@@ -558,4 +560,5 @@ def _unflatten(structure, inputs, others):
     if kind is dict:
         values = [_unflatten(item, inputs, others) for item in structure[2:]]
         return dict(zip(structure[1], values, strict=True))
-    return kind(_unflatten(item, inputs, others) for item in structure[1:])
+    items = [_unflatten(item, inputs, others) for item in structure[1:]]
+    return kind._make(items) if hasattr(kind, "_make") else kind(items)

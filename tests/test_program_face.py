@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -459,6 +460,21 @@ def test_jit_takes_models_and_dicts_and_gives_sequences():
     assert scores(model, point, 1.0).tolist() == wanted
     assert scores(MLP(2, [4, 2]), point, 1.0).tolist() != wanted
     assert scores(model, point, 2.0).tolist() == wanted
+
+
+def test_jit_leaves_a_tuple_the_names_of_its_entries():
+    class Point(NamedTuple):
+        x: float
+        y: float
+
+    @jit
+    def slope(p, q):
+        return (p.y - q.y) / (p.x - q.x)
+
+    assert slope(Point(0.0, 0.0), Point(2.0, 3.0)) == 1.5
+    assert slope(Point(1.0, 1.0), Point(2.0, 0.0)) == -1.0
+    with pytest.raises(AttributeError, match="no attribute 'y'"):
+        slope((0.0, 0.0), (2.0, 3.0))
 
 
 def test_jit_adds_to_the_gradients_of_parameters():
