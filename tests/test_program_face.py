@@ -309,6 +309,39 @@ def test_gradients_of_calls_at_once_are_all_added():
     assert w.grad == 4 * 25 * 4000
 
 
+@pytest.mark.parametrize("kind", ["in a block", "by itself"])
+def test_a_gradient_that_is_assigned_during_a_call_is_not_lost(kind):
+    loss, inputs, model = moons_loss()
+    scale = Value(0.5)
+    program = compile(loss * scale, inputs)
+    assert program.stats()["blocks"] > 0
+    parameter = scale if kind == "by itself" else model.layers[1].neurons[3].w[2]
+    rows = rows_for(program, 60_000)
+    parameter.grad = 1000.0
+    program.backward(rows, "sum")
+    added_to = parameter.grad
+    n_in_between = 0
+    for _ in range(100):
+        parameter.grad = 0.0
+        begun = threading.Event()
+
+        def call(begun=begun):
+            begun.set()
+            program.backward(rows, "sum")
+
+        thread = threading.Thread(target=call)
+        thread.start()
+        begun.wait()
+        parameter.grad = 1000.0
+        thread.join()
+        # Assigned after the call, it is what it is; in between, the call adds to it.
+        assert parameter.grad in (1000.0, added_to)
+        n_in_between += parameter.grad == added_to
+        if n_in_between == 5:
+            break
+    assert n_in_between > 0
+
+
 # Saving ------------------------------------------------------------------------------------------
 
 
