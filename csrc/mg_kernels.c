@@ -6,6 +6,8 @@
 #define MG_BUILD "mg_kernels.inc"
 #include "mg_builds.inc"
 
+static const mg_kernels *const all_builds[] = BUILDS_OF(kernels);
+
 const mg_kernels *const *mg_kernels_available(size_t *n) {
     static const mg_kernels *builds[3];
     static size_t n_builds = 0;
@@ -33,13 +35,16 @@ const mg_kernels *mg_kernels_current(void) {
     return current;
 }
 
-const char *mg_build_name(mg_arithmetic arithmetic) {
+size_t mg_build_number(mg_arithmetic arithmetic) {
 #ifdef MG_X86_BUILDS
     if (arithmetic != MG_EXACT_ARITHMETIC && !__builtin_cpu_supports("fma"))
-        return baseline_kernels.name;
+        return sizeof all_builds / sizeof *all_builds - 1;
 #endif
     (void)arithmetic;
-    return mg_kernels_current()->name;
+    const mg_kernels *const in_use = mg_kernels_current();
+    size_t i = 0;
+    while (all_builds[i] != in_use) i++;
+    return i;
 }
 
 int mg_kernels_select(const char *name) {

@@ -44,9 +44,9 @@ const mg_kernels *const *mg_kernels_available(size_t *n);
 /* The build in use. */
 const mg_kernels *mg_kernels_current(void);
 
-/* The name of the build of the other loops that an arithmetic uses: of the instruction set in use,
- * unless the processor lacks the fused multiply-add that it wants. */
-const char *mg_build_name(mg_arithmetic arithmetic);
+/* Which build of the other loops an arithmetic uses, among all, best first: that of the
+ * instruction set in use, unless the processor lacks the fused multiply-add that it wants. */
+size_t mg_build_number(mg_arithmetic arithmetic);
 
 /* Use the build of this name. 0 if this machine does not run it. */
 int mg_kernels_select(const char *name);

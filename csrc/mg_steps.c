@@ -4,8 +4,6 @@
 #include "mg_blocks.h"
 #include "mg_kernels.h"
 
-#include <string.h>
-
 mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
     mg_status st = MG_OK;
     if (!in_sweep) {
@@ -37,16 +35,7 @@ mg_status mg_note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b,
 #include "mg_builds.inc"
 
 const mg_steps *mg_steps_for(mg_arithmetic arithmetic) {
-    static const mg_steps *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &avx512_steps,
-        &avx2_steps,
-#endif
-        &baseline_steps,
-    };
-    const char *name = mg_build_name(arithmetic);
-    if (arithmetic != MG_EXACT_ARITHMETIC) return mg_steps_fast(name);
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
+    static const mg_steps *const builds[] = BUILDS_OF(steps);
+    const size_t build = mg_build_number(arithmetic);
+    return arithmetic == MG_EXACT_ARITHMETIC ? builds[build] : mg_steps_fast(build);
 }

@@ -6,7 +6,6 @@
 #include "mg_strip.h"
 
 typedef struct {
-    const char *name;
     mg_status (*forward)(mg_strip *strip, const mg_step_run *runs, uint32_t n_runs);
     mg_status (*backward)(mg_strip *strip, const mg_sweep *sweep);
 } mg_steps;
@@ -14,8 +13,8 @@ typedef struct {
 /* The build for the instruction set that mg_kernels.h has in use. */
 const mg_steps *mg_steps_for(mg_arithmetic arithmetic);
 
-/* Of those that may round otherwise, the one of this name. */
-const mg_steps *mg_steps_fast(const char *name);
+/* Of those that may round otherwise, that of this number. */
+const mg_steps *mg_steps_fast(size_t build);
 
 /* Whether an entry's value, or in the sweep its slopes, can be had at a point. */
 mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep);

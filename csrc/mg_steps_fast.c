@@ -4,8 +4,6 @@
 
 #include "mg_blocks.h"
 
-#include <string.h>
-
 /* What the rows of ops.def call, in the form of the build that is being made */
 #define mg_div(a, b, st) ((a) / (b))
 #define mg_pow(a, n, st) KERNEL(pow)(a, n, st)
@@ -22,15 +20,7 @@
 #define MG_BUILD "mg_steps.inc"
 #include "mg_builds.inc"
 
-const mg_steps *mg_steps_fast(const char *name) {
-    static const mg_steps *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &fast_avx512_steps,
-        &fast_avx2_steps,
-#endif
-        &fast_baseline_steps,
-    };
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
+const mg_steps *mg_steps_fast(size_t build) {
+    static const mg_steps *const builds[] = BUILDS_OF(steps);
+    return builds[build];
 }

@@ -1,25 +1,15 @@
 /* The builds of mg_tiles.inc that give the graph's bits, and the choice between all. */
 #include "mg_tiles.h"
 
-#include "mg_kernels.h"
-
 #include <string.h>
 
 #define MG_BUILD "mg_tiles.inc"
 #include "mg_builds.inc"
 
 const mg_tiles *mg_tiles_for(mg_arithmetic arithmetic) {
-    static const mg_tiles *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &avx512_tiles,
-        &avx2_tiles,
-#endif
-        &baseline_tiles,
-    };
-    const char *name = mg_build_name(arithmetic);
-    if (arithmetic == MG_FAST_ARITHMETIC) return mg_tiles_fast(name);
-    if (arithmetic == MG_SINGLE_ARITHMETIC) return mg_tiles_single(name);
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
+    static const mg_tiles *const builds[] = BUILDS_OF(tiles);
+    const size_t build = mg_build_number(arithmetic);
+    if (arithmetic == MG_FAST_ARITHMETIC) return mg_tiles_fast(build);
+    if (arithmetic == MG_SINGLE_ARITHMETIC) return mg_tiles_single(build);
+    return builds[build];
 }

@@ -11,8 +11,6 @@
 /* Arrays in lanes are x[i][l]; a row of weights is w_r[i]; `lanes` is a multiple of 8. `room` is
  * for single precision: mg_tiles_single_room numbers. */
 typedef struct {
-    const char *name;
-
     /* out[r][l] += w_r[0] * x[0][l] + w_r[1] * x[1][l] + ..., for rows `stride` apart. */
     void (*sum_rows)(const double *w, size_t stride, size_t n_rows, const double *x, size_t lanes,
                      size_t n_in, double *out, double *room);
@@ -31,9 +29,9 @@ typedef struct {
 /* The build for the instruction set that mg_kernels.h has in use. */
 const mg_tiles *mg_tiles_for(mg_arithmetic arithmetic);
 
-/* Of those that round otherwise, the one of this name. */
-const mg_tiles *mg_tiles_fast(const char *name);
-const mg_tiles *mg_tiles_single(const char *name);
+/* Of those that round otherwise, that of this number. */
+const mg_tiles *mg_tiles_fast(size_t build);
+const mg_tiles *mg_tiles_single(size_t build);
 
 /* Numbers of room for blocks of at most this many rows and inputs. */
 size_t mg_tiles_single_room(size_t largest_block, size_t lanes);

@@ -7,15 +7,7 @@
 #define MG_BUILD "mg_tiles.inc"
 #include "mg_builds.inc"
 
-const mg_tiles *mg_tiles_fast(const char *name) {
-    static const mg_tiles *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &fast_avx512_tiles,
-        &fast_avx2_tiles,
-#endif
-        &fast_baseline_tiles,
-    };
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
+const mg_tiles *mg_tiles_fast(size_t build) {
+    static const mg_tiles *const builds[] = BUILDS_OF(tiles);
+    return builds[build];
 }

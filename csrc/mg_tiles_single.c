@@ -1,8 +1,6 @@
 /* The builds of mg_tiles_single.inc, and the room that they need. */
 #include "mg_tiles.h"
 
-#include <string.h>
-
 /* Numbers that a tile is wide, and columns rounded up to that. */
 #define SINGLE_TILE 16
 static inline size_t single_width(size_t n) {
@@ -13,17 +11,9 @@ static inline size_t single_width(size_t n) {
 #define MG_BUILD "mg_tiles_single.inc"
 #include "mg_builds.inc"
 
-const mg_tiles *mg_tiles_single(const char *name) {
-    static const mg_tiles *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &fast_avx512_tiles,
-        &fast_avx2_tiles,
-#endif
-        &fast_baseline_tiles,
-    };
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
+const mg_tiles *mg_tiles_single(size_t build) {
+    static const mg_tiles *const builds[] = BUILDS_OF(tiles);
+    return builds[build];
 }
 
 size_t mg_tiles_single_room(size_t largest_block, size_t lanes) {

@@ -7,7 +7,8 @@ def kernels(name=None):
     Parameters
     ----------
     name : str, optional
-        The build to use from now on. All of them give the same bits.
+        The build to use from now on. All of them give the same bits, but for programs that were
+        made with ``fast=True``.
 
     Returns
     -------

@@ -371,9 +371,11 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
         (fused multiply-add), powers 2, 3, -1, -2, 1/2 and -1/2 are products, quotients and roots,
         and ``exp``, ``log``, ``tanh``, ``sigmoid``, ``softplus``, ``silu`` and ``elu`` are
         computed for several rows at once. Each of these functions is within 4 units in the last
-        place; a sum of n products is, as without, off by at most n such units of the sum of the
-        terms' magnitudes. The bits differ from one kind of machine to another, and may between
-        one row and a batch, but not from call to call. What the graph would raise is raised.
+        place (``silu`` below -708, where its exponential has few digits, within 1e-319), and a
+        zero may have the other sign; a sum of n products is, as without, off by at most n such
+        units of the sum of the terms' magnitudes. The bits differ from one kind of machine to
+        another, and may between one row and a batch, but not from call to call. What the graph
+        would raise is raised.
     dtype : {"float64", "float32"}, optional
         What sums of products are computed in, for batches of rows; "float32" wants `fast`. The
         terms are rounded to single precision (24 bits) and added up in it, so a sum of n products
@@ -560,6 +562,8 @@ def _flatten(argument, row, others):
         argument = argument.tolist()
     if isinstance(argument, (list, tuple)):
         kind = tuple if isinstance(argument, tuple) else list
+        if hasattr(argument, "_make"):
+            kind = type(argument)  # a tuple whose entries have names
         return (kind, *(_flatten(item, row, others) for item in argument))
     if isinstance(argument, dict):
         items = (_flatten(item, row, others) for item in argument.values())
@@ -582,4 +586,5 @@ def _unflatten(structure, inputs, others):
     if kind is dict:
         values = [_unflatten(item, inputs, others) for item in structure[2:]]
         return dict(zip(structure[1], values, strict=True))
-    return kind(_unflatten(item, inputs, others) for item in structure[1:])
+    items = [_unflatten(item, inputs, others) for item in structure[1:]]
+    return kind._make(items) if hasattr(kind, "_make") else kind(items)
