@@ -7,7 +7,6 @@
 #include <string.h>
 
 typedef struct {
-    const char *name;
     void (*forward_steps)(mg_strip *strip, const mg_step_run *run);
     void (*backward_steps)(mg_strip *strip, const mg_back_step *step, const mg_step_run *run);
 } tangent_steps;
@@ -50,17 +49,8 @@ static void note_failure(mg_strip *strip, mg_status st, uint32_t entry, mg_slot 
 #include "mg_builds.inc"
 
 static const tangent_steps *current_build(void) {
-    static const tangent_steps *const builds[] = {
-#ifdef MG_X86_BUILDS
-        &avx512_tangent,
-        &avx2_tangent,
-#endif
-        &baseline_tangent,
-    };
-    const char *name = mg_build_name(MG_EXACT_ARITHMETIC);
-    size_t i = 0;
-    while (strcmp(builds[i]->name, name) != 0) i++;
-    return builds[i];
+    static const tangent_steps *const builds[] = BUILDS_OF(tangent);
+    return builds[mg_build_number(MG_EXACT_ARITHMETIC)];
 }
 
 static void fill(double *numbers, mg_slot slot, size_t lanes, double number) {

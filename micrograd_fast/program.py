@@ -5,6 +5,7 @@ as the graph would, for one row of inputs or for thousands, and reads the parame
 call. `jit` does the recording at a function's first call.
 """
 
+import copy
 import functools
 import os
 import warnings
@@ -157,18 +158,19 @@ class Program(_core.Program):
         Parameters
         ----------
         vector : array_like of shape (n_parameters,) or (n_inputs,)
+            As long as there are Values to differentiate by.
         rows : array_like of shape (n_inputs,) or (batch, n_inputs), optional
         reduction : {"mean", "sum"} or array_like of shape (batch,), optional
             As for `backward`; by the inputs, every row has a Hessian of its own and this does
             not matter.
-        wrt : {"parameters", "inputs"}, optional
-            What to differentiate by.
+        wrt : {"parameters", "inputs"} or sequence of Value, optional
+            What to differentiate by: all parameters, the inputs, or these of the parameters.
 
         Returns
         -------
         numpy.ndarray
-            Shape (n_parameters,), in the order of `parameters`; by the inputs (n_inputs,) or
-            (batch, n_inputs).
+            Shape (n_parameters,), in the order of `parameters` or of `wrt`; by the inputs
+            (n_inputs,) or (batch, n_inputs).
 
         Raises
         ------
@@ -190,8 +192,8 @@ class Program(_core.Program):
         length = self._length(wrt)
         if directions.shape != (length,):
             raise ValueError(
-                f"hvp by the {wrt} wants a vector of shape ({length},), found shape"
-                f" {directions.shape}"
+                f"hvp by {length} {self._kind(wrt)} wants a vector of shape ({length},), found"
+                f" shape {directions.shape}"
             )
         return self._second_order(directions[None], rows, reduction, wrt)[..., 0, :]
 
@@ -206,8 +208,8 @@ class Program(_core.Program):
         Returns
         -------
         numpy.ndarray
-            Shape (n_parameters, n_parameters), in the order of `parameters`; by the inputs
-            (n_inputs, n_inputs) or (batch, n_inputs, n_inputs).
+            Shape (n_parameters, n_parameters), in the order of `parameters` or of `wrt`; by the
+            inputs (n_inputs, n_inputs) or (batch, n_inputs, n_inputs).
 
         Raises
         ------
@@ -225,9 +227,20 @@ class Program(_core.Program):
 
         return self._second_order(numpy.eye(self._length(wrt)), rows, reduction, wrt)
 
+    @staticmethod
+    def _kind(wrt):
+        return wrt if isinstance(wrt, str) else "parameters"
+
     def _length(self, wrt):
-        if wrt not in ("parameters", "inputs"):
+        if isinstance(wrt, Value) or not hasattr(wrt, "__iter__"):
+            raise TypeError(
+                'wrt must be "parameters", "inputs" or a sequence of Values, found'
+                f" {type(wrt).__name__}"
+            )
+        if self._kind(wrt) not in ("parameters", "inputs"):
             raise ValueError(f'wrt must be "parameters" or "inputs", found {wrt!r}')
+        if not isinstance(wrt, str):
+            return len(wrt)
         return len(self.parameters) if wrt == "parameters" else self.n_inputs
 
     def _second_order(self, directions, rows, reduction, wrt):
@@ -235,13 +248,16 @@ class Program(_core.Program):
         import numpy
 
         self._want_one_output("a Hessian")
-        shape = numpy.shape(self(rows))
+        shape = _core.as_numbers(rows, "rows").shape[:-1]
         n_rows = shape[0] if shape else 1
         weights = _core.weights_of_rows(reduction, n_rows)
-        if wrt == "parameters":
-            products = numpy.zeros_like(directions)
-            self._second_order_into(rows, weights, None, directions, None, products)
-            return products
+        if self._kind(wrt) == "parameters":
+            places = slice(None) if isinstance(wrt, str) else self._places(wrt)
+            along = numpy.zeros((len(directions), len(self.parameters)))
+            along[:, places] = directions
+            products = numpy.zeros_like(along)
+            self._second_order_into(rows, weights, None, along, None, products)
+            return products[:, places]
         products = numpy.zeros((len(directions) * n_rows, self.n_inputs))
         self._second_order_into(rows, numpy.ones(n_rows), directions, None, products, None)
         by_row = products.reshape(len(directions), n_rows, self.n_inputs).swapaxes(0, 1)
@@ -432,9 +448,11 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
 
     The function is called with Values in place of the numbers, once for each structure of its
     arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them; an array
-    arrives as nested lists. Arguments of any other kind, True and False among them, are handed on
-    as they are, and their identity is part of the structure. What a call returns is the value of
-    what the function returned. While another function is traced, a call is part of that trace.
+    arrives as nested lists. Arguments of any other kind are handed on as they are and are part of
+    the structure: strings, bytes, None, True and False by what they are, others by their identity;
+    they are kept with the program. So is the object that a method belongs to. What a call returns
+    is the value of what the function returned. While another function is traced, a call is part of
+    that trace.
 
     A function that reads ``data`` while it is traced can decide something by it, and the decision
     is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
@@ -489,6 +507,8 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
 class _Jitted:
     """What `jit` returns."""
 
+    _leading = ()
+
     def __init__(self, function, frozen_reads, fast, dtype):
         functools.update_wrapper(self, function)
         # A partial function or an object that can be called has none.
@@ -499,9 +519,16 @@ class _Jitted:
         self._dtype = dtype
         self._programs = {}
 
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        bound = copy.copy(self)
+        bound._leading = (instance,)
+        return bound
+
     def __call__(self, *args, **kwargs):
         if _core.is_watching_reads():
-            return self._function(*args, **kwargs)
+            return self._function(*self._leading, *args, **kwargs)
         program, row = self._prepared(args, kwargs)
         return program(row)
 
@@ -521,8 +548,8 @@ class _Jitted:
 
     def _prepared(self, args, kwargs):
         row, others = [], []
-        structure = _flatten((args, kwargs), row, others)
-        key = (structure, *map(id, others))
+        structure = _flatten(((*self._leading, *args), kwargs), row, others)
+        key = (structure, *map(_identity, others))
         if key not in self._programs:
             # What is kept with the program keeps the identities from being used again.
             self._programs[key] = (self._traced(structure, row, others), others)
@@ -554,6 +581,12 @@ class _Jitted:
 
 
 _NUMBER, _OTHER = "number", "other"
+
+
+def _identity(argument):
+    """What makes an argument the same as one before."""
+    by_value = type(argument) in (str, bytes, bool, type(None))
+    return (type(argument), argument) if by_value else id(argument)
 
 
 def _flatten(argument, row, others):

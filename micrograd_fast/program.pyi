@@ -27,16 +27,17 @@ class Program(_core.Program):
         vector: npt.ArrayLike,
         rows: npt.ArrayLike = (),
         reduction: str | npt.ArrayLike = "mean",
-        wrt: Literal["parameters", "inputs"] = "parameters",
+        wrt: Literal["parameters", "inputs"] | Sequence[Value] = "parameters",
     ) -> _Floats: ...
     def hessian(
         self,
         rows: npt.ArrayLike = (),
         reduction: str | npt.ArrayLike = "mean",
-        wrt: Literal["parameters", "inputs"] = "parameters",
+        wrt: Literal["parameters", "inputs"] | Sequence[Value] = "parameters",
     ) -> _Floats: ...
 
 class _Jitted:
+    def __get__(self, instance: object, owner: type | None = None) -> _Jitted: ...
     def __init__(
         self, function: Callable[..., Any], frozen_reads: _OnReads, fast: bool, dtype: _DType
     ) -> None: ...

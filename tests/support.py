@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import threading
 
 #: Numbers at which floating-point code goes wrong.
 SPECIAL_NUMBERS = [
@@ -205,3 +206,21 @@ def resident_bytes():
     import psutil
 
     return psutil.Process().memory_info().rss
+
+
+def in_threads(work, n_threads=4):
+    """Do work(0), work(1) and so on at once; none of it may fail."""
+    failures = []
+
+    def run(number):
+        try:
+            work(number)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(n_threads)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

@@ -6,15 +6,14 @@ import pickle
 import random
 import threading
 from fractions import Fraction
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from frozen import all_bits, moons_loss, rows_for
-from support import run_python
+from support import in_threads, run_python
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, _core, compile, jit, load_program, optim
+from micrograd_fast import MLP, Value, _core, compile, load_program, optim
 
 # What goes in and comes out ----------------------------------------------------------------------
 
@@ -246,23 +245,6 @@ def test_constants_are_folded_unless_they_would_raise():
 # Threads -----------------------------------------------------------------------------------------
 
 
-def in_threads(work, n_threads=4):
-    failures = []
-
-    def run(number):
-        try:
-            work(number)
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(n_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failures == []
-
-
 def test_one_program_serves_many_threads_at_once():
     loss, inputs, _ = moons_loss()
     program = compile(loss, inputs)
@@ -435,147 +417,6 @@ def test_made_up_tapes_are_refused_and_never_crash():
         with contextlib.suppress(ArithmeticError, ValueError):
             other.value_and_grad(np.ones((9, other.n_inputs)))
     assert n_refused > 300
-
-
-# jit ---------------------------------------------------------------------------------------------
-
-
-def test_a_function_is_traced_once_for_each_structure():
-    n_traces = 0
-
-    @jit
-    def total(x, scale):
-        nonlocal n_traces
-        n_traces += 1
-        return micrograd_fast.sum([v * scale for v in x])
-
-    assert total([1.0, 2.0], 3.0) == 9.0
-    assert total([1.5, 2], 2) == 7.0
-    assert n_traces == 1
-    assert total([1.0, 2.0, 3.0], 1.0) == 6.0
-    assert total((1.0, 2.0), 1.0) == 3.0
-    assert total(np.array([1.0, 4.0]), np.float64(2.0)) == 10.0
-    assert n_traces == 3
-    value, gradient = total.value_and_grad([1.0, 2.0], 3.0)
-    assert (value, gradient.tolist()) == (9.0, [3.0, 3.0, 3.0])
-    assert total.program([0.0, 0.0], 0.0)([[1.0, 1.0, 5.0]] * 9).tolist() == [10.0] * 9
-    assert total.__name__ == "total"
-
-
-def test_jit_takes_models_and_dicts_and_gives_sequences():
-    random.seed(4)
-    model = MLP(2, [4, 2])
-
-    @jit
-    def scores(net, point, unused):
-        return net([point["x"], point["y"]])
-
-    point = {"x": 0.5, "y": -1.0}
-    wanted = [out.data for out in model([0.5, -1.0])]
-    assert scores(model, point, 1.0).tolist() == wanted
-    assert scores(MLP(2, [4, 2]), point, 1.0).tolist() != wanted
-    assert scores(model, point, 2.0).tolist() == wanted
-
-
-def test_jit_leaves_a_tuple_the_names_of_its_entries():
-    class Point(NamedTuple):
-        x: float
-        y: float
-
-    @jit
-    def slope(p, q):
-        return (p.y - q.y) / (p.x - q.x)
-
-    assert slope(Point(0.0, 0.0), Point(2.0, 3.0)) == 1.5
-    assert slope(Point(1.0, 1.0), Point(2.0, 0.0)) == -1.0
-    with pytest.raises(AttributeError, match="no attribute 'y'"):
-        slope((0.0, 0.0), (2.0, 3.0))
-
-
-def test_jit_adds_to_the_gradients_of_parameters():
-    w = Value(3.0)
-    square = jit(lambda x: (w * x) ** 2)
-    assert square.backward(2.0) == 36.0
-    assert w.grad == 24.0
-
-
-def test_a_frozen_branch_is_loud():
-    def sign(x):
-        return x * 1.0 if x.data > 0 else x * -1.0
-
-    frozen = jit(sign)
-    with pytest.warns(
-        RuntimeWarning, match=r"sign read the data of a Value.*test_program_face.py:\d+"
-    ):
-        assert frozen(3.0) == 3.0
-    assert frozen(-3.0) == -3.0
-    (place,) = frozen.program(1.0).frozen_reads
-    assert place.startswith(__file__)
-    assert place.rpartition(":")[2].isdigit()
-    with pytest.raises(RuntimeError, match="is frozen"):
-        jit(sign, frozen_reads="error")(3.0)
-    assert jit(frozen_reads="ignore")(sign)(-3.0) == 3.0
-    assert jit(lambda x: x * 2.0).program(1.0).frozen_reads == []
-    with pytest.raises(ValueError, match="found 'maybe'"):
-        jit(sign, frozen_reads="maybe")
-
-
-def test_reads_of_other_threads_are_their_own():
-    other = Value(1.0)
-
-    def read_in_a_thread(x):
-        in_threads(lambda _: other.data, n_threads=2)
-        return x * 2.0
-
-    assert jit(read_in_a_thread).program(1.0).frozen_reads == []
-
-
-def test_a_trace_within_a_trace_leaves_the_outer_one_watched():
-    inner = jit(lambda x: x * 2.0)
-
-    def outer(x):
-        scale = inner.program(1.0)([4.0])
-        return x * scale if x.data > 0 else x
-
-    with pytest.warns(RuntimeWarning, match="outer read the data"):
-        assert jit(outer)(1.0) == 8.0
-
-
-def test_a_call_while_another_function_is_traced_is_part_of_the_trace():
-    w = Value(3.0)
-    square = jit(lambda x: w * x * x)
-    assert square(5.0) == 75.0
-    both = jit(lambda x: square(x) + square(x + 1.0))
-    assert both(2.0) == 39.0
-    assert both(3.0) == 75.0
-    assert both.value_and_grad(3.0)[1].tolist() == [42.0]
-    assert both.program(3.0).parameters == (w,)
-
-
-def test_flags_are_branched_on_and_names_are_taken():
-    @jit
-    def scaled(x, scale=2.0, *, negate=False):
-        return -x * scale if negate else x * scale
-
-    assert scaled(3.0) == 6.0
-    assert scaled(3.0, negate=True) == -6.0
-    assert scaled(3.0, negate=False) == 6.0
-    assert scaled(x=3.0, scale=4.0, negate=np.True_) == -12.0
-    assert scaled.value_and_grad(scale=4.0, x=3.0)[1].tolist() == [3.0, 4.0]
-    assert scaled.program(3.0, negate=True)([[1.0], [2.0]]).tolist() == [-2.0, -4.0]
-
-
-def test_what_fails_while_it_is_traced_leaves_no_trace():
-    @jit
-    def broken(x):
-        raise KeyError("no")
-
-    for _ in range(2):
-        with pytest.raises(KeyError):
-            broken(1.0)
-    x = Value(1.0)
-    assert x.data == 1.0
-    assert jit(lambda x: x + 1)(1.0) == 2.0
 
 
 # Other libraries ---------------------------------------------------------------------------------

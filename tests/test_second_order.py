@@ -228,6 +228,22 @@ def test_a_slope_that_does_not_count_need_not_exist(instruction_set):
     assert program.hvp([1.0, 0.0], rows, wrt="inputs").tolist() == [[2.0, 0.0], [2.0, 0.0]]
 
 
+def test_some_parameters_in_an_order_of_their_own():
+    a, b, c = Value(2.0), Value(3.0), Value(5.0)
+    program = compile(a * a * b + c * b * b)
+    whole = program.hessian()
+    places = [program.parameters.index(p) for p in (c, a)]
+    assert program.hessian(wrt=[c, a]).tolist() == whole[np.ix_(places, places)].tolist()
+    assert program.hvp([10.0, 1.0], wrt=(c, a)).tolist() == [0.0, 6.0]
+    assert program.hvp([], wrt=[]).tolist() == []
+    with pytest.raises(ValueError, match=r"parameters\[1\], .* is not a parameter"):
+        program.hessian(wrt=[a, Value(1.0)])
+    with pytest.raises(ValueError, match=r"by 2 parameters wants a vector of shape \(2,\)"):
+        program.hvp([1.0, 2.0, 3.0], wrt=[c, a])
+    with pytest.raises(TypeError, match="or a sequence of Values, found Value"):
+        program.hessian(wrt=a)
+
+
 def test_newtons_method_with_scipy():
     from scipy.optimize import minimize
 
@@ -236,6 +252,14 @@ def test_newtons_method_with_scipy():
     assert program.parameters == (x, y)
     found = minimize(
         program.fun(), [-1.0, 2.0], jac=True, method="Newton-CG", hess=lambda _: program.hessian()
+    )
+    assert found.x == pytest.approx([1.0, 1.0], abs=1e-4)
+    found = minimize(
+        program.fun([y, x]),
+        [2.0, -1.0],
+        jac=True,
+        method="Newton-CG",
+        hessp=lambda _, vector: program.hvp(vector, wrt=[y, x]),
     )
     assert found.x == pytest.approx([1.0, 1.0], abs=1e-4)
 
