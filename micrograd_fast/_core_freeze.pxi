@@ -82,6 +82,8 @@ def program_of_tape(kind, packed, parameters):
     try:
         try:
             fill_tape(&tape, packed)
+            is_sequence = bool(packed["is_sequence"])
+            fast, dtype = packed["fast"], packed["dtype"]
         except (KeyError, TypeError, OverflowError) as error:
             raise damaged_program(f"{type(error).__name__}: {error}") from None
         if tape.n_parameters != len(parameters) or not all(
@@ -90,14 +92,12 @@ def program_of_tape(kind, packed, parameters):
             raise damaged_program(
                 f"{tape.n_parameters} parameters are wanted, found {len(parameters)}"
             )
-        if not packed["is_sequence"] and tape.n_outputs != 1:
+        if not is_sequence and tape.n_outputs != 1:
             raise damaged_program(f"{tape.n_outputs} outputs where there is one")
     except BaseException:
         mg_tape_free(&tape)
         raise
-    return new_program(
-        kind, &tape, parameters, packed["is_sequence"], packed["fast"], packed["dtype"]
-    )
+    return new_program(kind, &tape, parameters, is_sequence, fast, dtype)
 
 
 def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, fast, dtype):

@@ -22,7 +22,15 @@ cdef extern from *:
         PyObject *dict;      /* attributes, _backward, label, an assigned _op; or NULL */
         PyObject *weakrefs;
     } ValueHandle;
-    #define new_untracked_handle(type) ((PyObject *)PyObject_GC_New(ValueHandle, (type)))
+
+    /* Without a collection, which could run Python that looks at the node for which this handle is,
+     * or moves it. The next container that is allocated brings it on instead. */
+    static PyObject *new_untracked_handle(PyTypeObject *type) {
+        const int collecting = PyGC_Disable();
+        PyObject *self = (PyObject *)PyObject_GC_New(ValueHandle, type);
+        if (collecting) PyGC_Enable();
+        return self;
+    }
     """
     ctypedef struct ValueHandle:
         mg_node node
@@ -103,8 +111,7 @@ cdef inline mg_node node_of(PyObject *value) noexcept:
 
 
 cdef inline PyObject *handle_new() except NULL:
-    """A handle without a node yet. The collector may run here, so call it before touching the
-    arena."""
+    """A handle without a node yet. No Python runs here."""
     global n_spare_handles
     cdef PyObject *self
     cdef ValueHandle *handle

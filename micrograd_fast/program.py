@@ -397,7 +397,8 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
         terms are rounded to single precision (24 bits) and added up in it, so a sum of n products
         is off by at most about ``(n + 2) * 6e-8`` of the sum of the terms' magnitudes. The rest
         stays in double precision: single steps, what adds up from strip to strip of at most 64
-        rows, parameters, gradients and results. A number above 3.4e38 in a sum is an infinity.
+        rows, parameters, gradients and results. In a sum, a number above 3.4e38 is an infinity,
+        which can hide what the graph would raise, and one below 1.2e-38 loses digits or is 0.
 
     Returns
     -------

@@ -11,6 +11,8 @@ import weakref
 import pytest
 from support import resident_bytes, run_python
 
+from micrograd_fast import compile
+
 HELPERS = """
     import gc, sys
     sys.path.append({tests!r})
@@ -507,3 +509,43 @@ def test_20_a_cycle_through_the_class_of_an_operand_is_collected():
         """
     )
     assert printed == "0\n"
+
+
+@pytest.mark.parametrize(
+    "leaves_of",
+    [lambda out: leaves_below(out), lambda out: compile(out).parameters],
+    ids=["of a graph", "of a program"],
+)
+def test_20_a_collection_that_looks_at_the_graph_sees_the_same_values(compiled, leaves_of):
+    """Up to Python 3.11, any container that is allocated may bring a collection on."""
+
+    def look(phase, _):
+        if phase == "stop":
+            seen.append(leaves_below(out))
+
+    unused = [compiled.Value(0.0) for _ in range(5000)]  # so that handles have to be allocated
+    threshold = gc.get_threshold()
+    for allocations in range(1, 60):
+        out, seen = compiled.Value(0.0), []
+        for number in range(40):
+            out = out + compiled.Value(number)
+        unused.extend(compiled.Value(0.0) for _ in range(100))
+        gc.collect()
+        gc.callbacks.append(look)
+        gc.set_threshold(allocations)
+        try:
+            found = leaves_of(out)
+        finally:
+            gc.set_threshold(*threshold)
+            gc.callbacks.remove(look)
+        for others in [*seen, leaves_below(out)]:
+            assert [id(v) for v in others] == [id(v) for v in found]
+
+
+def leaves_below(node):
+    """The leaves of a sum in the order of the graph."""
+    leaves = []
+    while node._children:
+        node, leaf = node._children
+        leaves.append(leaf)
+    return [node, *reversed(leaves)]

@@ -142,6 +142,11 @@ def test_single_precision_is_what_sums_are_computed_in():
     assert program(tiny).tolist() == [1.0, 1.0]
     assert program([[2.0**-30] * 16] * 2).tolist() == [2.0**-26] * 2
     assert program([[3e38] * 16] * 2).tolist() == [math.inf] * 2
+    assert program([[1e-46] * 16] * 2).tolist() == [0.0] * 2
+    exponential = compile(micrograd_fast.dot(w, x).exp(), x, fast=True, dtype="float32")
+    assert exponential([[3e38] * 16] * 2).tolist() == [math.inf] * 2
+    with pytest.raises(OverflowError, match=r"^row 0: exp of 3e\+38"):
+        exponential([[3e38] + [0.0] * 15] * 2)
     single_steps = compile(x[0] + x[1] * 3.0, x[:2], fast=True, dtype="float32")
     assert single_steps([[1.0, 2.0**-40]] * 2).tolist() == [1.0 + 3 * 2.0**-40] * 2
 

@@ -58,6 +58,15 @@ def test_a_tape_has_all_of_its_inputs_first():
             _core.program_of_tape(Program, damaged, ())
 
 
+def test_a_tape_has_all_of_its_parts():
+    x = Value(1.0)
+    tape = compile(x * 2.0, [x]).tape()
+    for name in tape:
+        parts = {other: part for other, part in tape.items() if other != name}
+        with pytest.raises(ValueError, match=f"^damaged program: KeyError: '{name}'"):
+            _core.program_of_tape(Program, parts, ())
+
+
 def test_an_entry_that_nothing_needs_does_not_fail():
     x = Value(1.0)
     tape = compile((x * 2.0).log() + (x + 3.0).sqrt(), [x]).tape()
