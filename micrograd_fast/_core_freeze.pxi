@@ -23,6 +23,11 @@ cdef mg_arithmetic arithmetic_of(object fast, object dtype) except *:
     return MG_FAST_ARITHMETIC if fast else MG_EXACT_ARITHMETIC
 
 
+def check_arithmetic(fast, dtype):
+    """ValueError for a dtype that there is not, or not without ``fast``."""
+    arithmetic_of(fast, dtype)
+
+
 cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence,
                          object fast, object dtype):
     """A program of a sound tape, which it takes over."""

@@ -360,6 +360,9 @@ def _program_of_columns(columns):
         name: columns[name].astype(code, casting="equiv").tobytes()
         for name, code in _COLUMN_TYPES.items()
     }
+    for name in ("is_sequence", "fast"):
+        if columns[name].dtype != bool:
+            raise ValueError(f"its {name!r} is {columns[name].dtype}, wanted bool")
     tape["operations"] = columns["operations"].tolist()
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["is_sequence"] = bool(columns["is_sequence"])
@@ -481,7 +484,7 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
     TypeError
         If `function` is not one.
     ValueError
-        If `frozen_reads` is none of the three.
+        If `frozen_reads` is none of the three, or for `dtype` as `compile`.
 
     Examples
     --------
@@ -498,6 +501,7 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
         raise ValueError(
             f'frozen_reads must be "warn", "error" or "ignore", found {frozen_reads!r}'
         )
+    _core.check_arithmetic(fast, dtype)
     if function is None:
         return functools.partial(jit, frozen_reads=frozen_reads, fast=fast, dtype=dtype)
     if not callable(function):

@@ -383,6 +383,12 @@ def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
         np.savez(path, **{**columns, name: column})
         with pytest.raises(ValueError, match="is not a program: Cannot cast"):
             load_program(path)
+    for name in ("fast", "is_sequence"):
+        np.savez(path, **{**columns, name: np.array("False")})
+        with pytest.raises(
+            ValueError, match=f"its '{name}' is <U5, wanted bool"
+        ):
+            load_program(path)
     np.savez(
         path,
         **{key: column.astype(column.dtype.newbyteorder()) for key, column in columns.items()},

@@ -244,6 +244,8 @@ def test_single_precision_wants_fast():
     x = Value(0.5)
     with pytest.raises(ValueError, match="it wants fast=True"):
         compile(x * 2.0, [x], dtype="float32")
+    with pytest.raises(ValueError, match="it wants fast=True"):
+        jit(dtype="float32")
 
 
 def test_a_saved_dtype_that_does_not_exist_is_damage():
