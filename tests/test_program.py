@@ -120,6 +120,27 @@ def test_a_network_has_the_bits_of_eager(n_rows, instruction_set):
     )
 
 
+@pytest.mark.parametrize("n_rows", [1, 40])
+def test_gradients_of_each_row_of_a_network_have_the_bits_of_eager(n_rows, instruction_set):
+    """Alone, and in a batch; with margins that are kept, whose shares are zeros of either sign."""
+    loss, inputs, model = moons_loss()
+    program = compile(loss, inputs)
+    rows = 2.0 * rows_for(program, n_rows, seed=3)
+    n_kept = 0
+    for row, found in zip(rows, program.parameter_grads(rows), strict=True):
+        model.zero_grad()
+        output = (1 - row[2] * model(row[:2])).relu()
+        output.backward()
+        wanted = all_bits([p.grad for p in program.parameters])
+        n_kept += output.data == 0.0
+        model.zero_grad()
+        assert all_bits(found) == wanted
+        assert all_bits(program.parameter_grads(row)) == wanted
+        assert all_bits(program.value_and_parameter_grad(row)[1]) == wanted
+        assert {p.grad for p in program.parameters} == {0.0}
+    assert n_rows == 1 or 0 < n_kept < n_rows
+
+
 NETWORKS = [
     (1, [1], "relu"),
     (1, [3, 1, 2], "tanh"),
