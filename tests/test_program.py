@@ -16,7 +16,7 @@ from frozen import (
 from support import bits
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, compile, losses
+from micrograd_fast import MLP, Layer, Value, compile, losses
 
 BATCHES = [0, 1, 7, 8, 9]
 
@@ -227,6 +227,28 @@ def test_a_shared_weight_gets_its_shares_in_order(instruction_set):
     program = compile(graph(x), x)
     for n_rows in (1, 9):
         expect_the_bits_of_eager(program, graph, rows_for(program, n_rows), start=-0.5)
+
+
+@pytest.mark.parametrize("shared", [1, 18])
+def test_neighbours_of_a_shared_weight_get_their_shares_too(shared):
+    """A shared weight has its block add up another way than the one next to it."""
+    random.seed(2)
+    layer = Layer(16, 2)
+    layer([0.0] * 16)  # from here on its weights are neighbours in memory
+    weights = layer.parameters()
+
+    def weighted(w, x, b):
+        return sum((wi * xi for wi, xi in zip(w, x, strict=True)), b)
+
+    def graph(x):
+        first = weighted(weights[:16], x, weights[16])
+        second = weighted(weights[17:33], [first, *x[1:]], weights[33])
+        return first + second * weights[shared]
+
+    x = [Value(0.1) for _ in range(16)]
+    program = compile(graph(x), x)
+    assert program.stats()["blocks"] == 2
+    expect_the_bits_of_eager(program, graph, rows_for(program, 9), start=0.25)
 
 
 def test_a_whole_batch_in_one_graph_is_a_program_without_inputs():
