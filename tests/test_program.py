@@ -16,7 +16,7 @@ from frozen import (
 from support import bits
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, compile, losses
+from micrograd_fast import MLP, Layer, Value, compile, losses
 
 BATCHES = [0, 1, 7, 8, 9]
 
@@ -120,6 +120,27 @@ def test_a_network_has_the_bits_of_eager(n_rows, instruction_set):
     )
 
 
+@pytest.mark.parametrize("n_rows", [1, 40])
+def test_gradients_of_each_row_of_a_network_have_the_bits_of_eager(n_rows, instruction_set):
+    """Alone, and in a batch; with margins that are kept, whose shares are zeros of either sign."""
+    loss, inputs, model = moons_loss()
+    program = compile(loss, inputs)
+    rows = 2.0 * rows_for(program, n_rows, seed=3)
+    n_kept = 0
+    for row, found in zip(rows, program.parameter_grads(rows), strict=True):
+        model.zero_grad()
+        output = (1 - row[2] * model(row[:2])).relu()
+        output.backward()
+        wanted = all_bits([p.grad for p in program.parameters])
+        n_kept += output.data == 0.0
+        model.zero_grad()
+        assert all_bits(found) == wanted
+        assert all_bits(program.parameter_grads(row)) == wanted
+        assert all_bits(program.value_and_parameter_grad(row)[1]) == wanted
+        assert {p.grad for p in program.parameters} == {0.0}
+    assert n_rows == 1 or 0 < n_kept < n_rows
+
+
 NETWORKS = [
     (1, [1], "relu"),
     (1, [3, 1, 2], "tanh"),
@@ -206,6 +227,28 @@ def test_a_shared_weight_gets_its_shares_in_order(instruction_set):
     program = compile(graph(x), x)
     for n_rows in (1, 9):
         expect_the_bits_of_eager(program, graph, rows_for(program, n_rows), start=-0.5)
+
+
+@pytest.mark.parametrize("shared", [1, 18])
+def test_neighbours_of_a_shared_weight_get_their_shares_too(shared):
+    """A shared weight has its block add up another way than the one next to it."""
+    random.seed(2)
+    layer = Layer(16, 2)
+    layer([0.0] * 16)  # from here on its weights are neighbours in memory
+    weights = layer.parameters()
+
+    def weighted(w, x, b):
+        return sum((wi * xi for wi, xi in zip(w, x, strict=True)), b)
+
+    def graph(x):
+        first = weighted(weights[:16], x, weights[16])
+        second = weighted(weights[17:33], [first, *x[1:]], weights[33])
+        return first + second * weights[shared]
+
+    x = [Value(0.1) for _ in range(16)]
+    program = compile(graph(x), x)
+    assert program.stats()["blocks"] == 2
+    expect_the_bits_of_eager(program, graph, rows_for(program, 9), start=0.25)
 
 
 def test_a_whole_batch_in_one_graph_is_a_program_without_inputs():
