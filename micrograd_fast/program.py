@@ -394,7 +394,7 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
         zero may have the other sign; a sum of n products is, as without, off by at most n such
         units of the sum of the terms' magnitudes. The bits differ from one kind of machine to
         another, and may between one row and a batch, but not from call to call. What the graph
-        would raise is raised.
+        would raise is raised, but for rounding next to the largest number.
     dtype : {"float64", "float32"}, optional
         What sums of products are computed in, for batches of rows; "float32" wants `fast`. The
         terms are rounded to single precision (24 bits) and added up in it, so a sum of n products

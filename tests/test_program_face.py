@@ -385,9 +385,7 @@ def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
             load_program(path)
     for name in ("fast", "is_sequence"):
         np.savez(path, **{**columns, name: np.array("False")})
-        with pytest.raises(
-            ValueError, match=f"its '{name}' is <U5, wanted bool"
-        ):
+        with pytest.raises(ValueError, match=f"its '{name}' is <U5, wanted bool"):
             load_program(path)
     np.savez(
         path,
