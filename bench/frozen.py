@@ -206,11 +206,13 @@ def point_casadi(n_rows) -> Side:
     buffer.set_res(0, memoryview(value))
     buffer.set_res(1, memoryview(gradient))
     rows = point_rows(n_rows)
+    # CasADi has their addresses alone.
+    held = (function, buffer, row, numbers, value, gradient)
 
-    def one_row(_alive=(function, buffer)):
+    def one_row(_alive=held):
         evaluate()
 
-    def all_rows(_alive=(function, buffer)):
+    def all_rows(_alive=held):
         for given in rows:
             row[:] = given
             evaluate()
