@@ -442,7 +442,7 @@ FROZEN_ROWS = [
         ours=lambda: point_frozen(1),
         other=lambda: point_casadi(1),
         relative=1e-9,
-        note="the gradient is that by the 337 parameters, in this row and the next two",
+        note="the gradient is that by the 337 parameters, in this row and the next three",
     ),
     TimedRow(
         "frozen-batch",
