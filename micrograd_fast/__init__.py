@@ -25,7 +25,8 @@ from .losses import (
     softmax,
 )
 from .nn import MLP, Layer, Module, Neuron
-from .program import Program, compile, jit, load_program
+from .program import Program, compile, load_program
+from .tracing import jit
 
 __version__ = "0.1.0"
 

@@ -2,18 +2,15 @@
 
 `compile` records the graph under an output. The `Program` that it gives computes the same bits
 as the graph would, for one row of inputs or for thousands, and reads the parameters anew at every
-call. `jit` does the recording at a function's first call.
+call.
 """
 
-import copy
-import functools
 import os
-import warnings
 
 from . import _core
 from .engine import Value
 
-__all__ = ["Program", "compile", "jit", "load_program"]
+__all__ = ["Program", "compile", "load_program"]
 
 _FILE_FORMAT = "micrograd_fast program 1"
 
@@ -35,7 +32,7 @@ class Program(_core.Program):
     is_sequence : bool
         Whether it was made of a sequence of outputs, so that results have an axis for them.
     frozen_reads : list of str
-        Where a traced function read the data of a Value; see `jit`. It is not saved.
+        Where a traced function read the data of a Value; see `micrograd_fast.jit`. Not saved.
 
     Examples
     --------
@@ -430,10 +427,11 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
     >>> w.grad
     24.0
     """
-    return _freeze(output, "output", inputs, True, fast, dtype)
+    return freeze(output, "output", inputs, True, fast, dtype)
 
 
-def _freeze(output, output_name, inputs, need_inputs, fast, dtype):
+def freeze(output, output_name, inputs, need_inputs, fast, dtype):
+    """Make a program of an output, which messages call `output_name`; see `compile`."""
     is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
     if not is_sequence and not isinstance(output, Value):
         raise TypeError(
@@ -445,184 +443,3 @@ def _freeze(output, output_name, inputs, need_inputs, fast, dtype):
     if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):
         raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast, dtype)
-
-
-def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
-    """Trace a function of numbers at its first call, and replay it after.
-
-    The function is called with Values in place of the numbers, once for each structure of its
-    arguments, by place or by name: numbers, and lists, tuples, dicts and arrays of them; an array
-    arrives as nested lists. Arguments of any other kind are handed on as they are and are part of
-    the structure: strings, bytes, None, True and False by what they are, others by their identity;
-    they are kept with the program. So is the object that a method belongs to. What a call returns
-    is the value of what the function returned. While another function is traced, a call is part of
-    that trace.
-
-    A function that reads ``data`` while it is traced can decide something by it, and the decision
-    is frozen with the graph. Every such read is listed in `Program.frozen_reads`.
-
-    Parameters
-    ----------
-    function : callable
-        Takes numbers, returns a Value or a sequence of Values.
-    frozen_reads : {"warn", "error", "ignore"}, optional
-        What to do about reads of ``data``: a warning that names the first, once for each trace;
-        a `RuntimeError`; nothing.
-    fast, dtype
-        As for `compile`.
-
-    Returns
-    -------
-    callable
-        Called with numbers, it returns a float, or an array for a sequence. Its
-        ``program(*args)`` is the `Program` for such arguments, whose rows have all the numbers
-        in them from left to right, as they are in the call; ``value_and_grad(*args)`` and
-        ``backward(*args)`` are that program's.
-
-    Raises
-    ------
-    TypeError
-        If `function` is not one.
-    ValueError
-        If `frozen_reads` is none of the three, or for `dtype` as `compile`.
-
-    Examples
-    --------
-    >>> from micrograd_fast import jit
-    >>> @jit
-    ... def distance(p, q):
-    ...     return ((p[0] - q[0]) ** 2 + (p[1] - q[1]) ** 2) ** 0.5
-    >>> distance([0.0, 0.0], [3.0, 4.0])
-    5.0
-    >>> distance.value_and_grad([0.0, 0.0], [0.0, 4.0])[1].tolist()
-    [0.0, -1.0, 0.0, 1.0]
-    """
-    if frozen_reads not in ("warn", "error", "ignore"):
-        raise ValueError(
-            f'frozen_reads must be "warn", "error" or "ignore", found {frozen_reads!r}'
-        )
-    _core.check_arithmetic(fast, dtype)
-    if function is None:
-        return functools.partial(jit, frozen_reads=frozen_reads, fast=fast, dtype=dtype)
-    if not callable(function):
-        raise TypeError(f"jit wants a function, found {type(function).__name__}")
-    return _Jitted(function, frozen_reads, fast, dtype)
-
-
-class _Jitted:
-    """What `jit` returns."""
-
-    _leading = ()
-
-    def __init__(self, function, frozen_reads, fast, dtype):
-        functools.update_wrapper(self, function)
-        # A partial function or an object that can be called has none.
-        self._name = getattr(function, "__name__", type(function).__name__)
-        self._function = function
-        self._frozen_reads = frozen_reads
-        self._fast = fast
-        self._dtype = dtype
-        self._programs = {}
-
-    def __get__(self, instance, owner=None):
-        if instance is None:
-            return self
-        bound = copy.copy(self)
-        bound._leading = (instance,)
-        return bound
-
-    def __call__(self, *args, **kwargs):
-        if _core.is_watching_reads():
-            return self._function(*self._leading, *args, **kwargs)
-        program, row = self._prepared(args, kwargs)
-        return program(row)
-
-    def value_and_grad(self, *args, **kwargs):
-        """Compute the value and its derivatives by the numbers, from left to right."""
-        program, row = self._prepared(args, kwargs)
-        return program.value_and_grad(row)
-
-    def backward(self, *args, **kwargs):
-        """Add the derivatives by the parameters to their ``grad``; return the value."""
-        program, row = self._prepared(args, kwargs)
-        return program.backward(row)
-
-    def program(self, *args, **kwargs):
-        """Return the program for arguments of this structure."""
-        return self._prepared(args, kwargs)[0]
-
-    def _prepared(self, args, kwargs):
-        row, others = [], []
-        structure = _flatten(((*self._leading, *args), kwargs), row, others)
-        key = (structure, *map(_identity, others))
-        if key not in self._programs:
-            # What is kept with the program keeps the identities from being used again.
-            self._programs[key] = (self._traced(structure, row, others), others)
-        return self._programs[key][0], row
-
-    def _traced(self, structure, row, others):
-        inputs = [Value(number) for number in row]
-        args, kwargs = _unflatten(structure, iter(inputs), iter(others))
-        reads = []
-        before = _core.watch_reads(reads)
-        try:
-            output = self._function(*args, **kwargs)
-        finally:
-            _core.watch_reads(before)
-        places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
-        if places and self._frozen_reads != "ignore":
-            others = f" and {len(places) - 1} other lines" if len(places) > 1 else ""
-            message = (
-                f"{self._name} read the data of a Value while it was traced, at"
-                f" {places[0]}{others}: what it decided by that is frozen"
-            )
-            if self._frozen_reads == "error":
-                raise RuntimeError(message)
-            warnings.warn(message, RuntimeWarning, stacklevel=4)
-        what = f"what {self._name} returns"
-        program = _freeze(output, what, inputs, False, self._fast, self._dtype)
-        program.frozen_reads.extend(places)
-        return program
-
-
-_NUMBER, _OTHER = "number", "other"
-
-
-def _identity(argument):
-    """What makes an argument the same as one before."""
-    by_value = type(argument) in (str, bytes, bool, type(None))
-    return (type(argument), argument) if by_value else id(argument)
-
-
-def _flatten(argument, row, others):
-    """Append the numbers of an argument to `row`, what is none to `others`; return its shape."""
-    if hasattr(argument, "tolist"):
-        argument = argument.tolist()
-    if isinstance(argument, (list, tuple)):
-        kind = tuple if isinstance(argument, tuple) else list
-        if hasattr(argument, "_make"):
-            kind = type(argument)  # a tuple whose entries have names
-        return (kind, *(_flatten(item, row, others) for item in argument))
-    if isinstance(argument, dict):
-        items = (_flatten(item, row, others) for item in argument.values())
-        return (dict, tuple(argument), *items)
-    # A bool is there to be branched on, which a Value in its place could not be.
-    if isinstance(argument, (int, float)) and not isinstance(argument, bool):
-        row.append(float(argument))
-        return _NUMBER
-    others.append(argument)
-    return _OTHER
-
-
-def _unflatten(structure, inputs, others):
-    """Rebuild an argument with Values in place of its numbers."""
-    if structure == _NUMBER:
-        return next(inputs)
-    if structure == _OTHER:
-        return next(others)
-    kind = structure[0]
-    if kind is dict:
-        values = [_unflatten(item, inputs, others) for item in structure[2:]]
-        return dict(zip(structure[1], values, strict=True))
-    items = [_unflatten(item, inputs, others) for item in structure[1:]]
-    return kind._make(items) if hasattr(kind, "_make") else kind(items)

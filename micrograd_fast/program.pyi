@@ -1,6 +1,6 @@
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias, overload
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -8,10 +8,9 @@ import numpy.typing as npt
 from . import _core
 from .engine import Value
 
-__all__ = ["Program", "compile", "jit", "load_program"]
+__all__ = ["Program", "compile", "load_program"]
 
 _Floats: TypeAlias = npt.NDArray[np.float64]
-_OnReads: TypeAlias = Literal["warn", "error", "ignore"]
 _DType: TypeAlias = Literal["float64", "float32"] | type[np.floating[Any]] | np.dtype[Any]
 
 class Program(_core.Program):
@@ -36,16 +35,6 @@ class Program(_core.Program):
         wrt: Literal["parameters", "inputs"] | Sequence[Value] = "parameters",
     ) -> _Floats: ...
 
-class _Jitted:
-    def __get__(self, instance: object, owner: type | None = None) -> _Jitted: ...
-    def __init__(
-        self, function: Callable[..., Any], frozen_reads: _OnReads, fast: bool, dtype: _DType
-    ) -> None: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[float, _Floats]: ...
-    def backward(self, *args: Any, **kwargs: Any) -> float: ...
-    def program(self, *args: Any, **kwargs: Any) -> Program: ...
-
 def compile(
     output: Value | Sequence[Value],
     inputs: Sequence[Value] = (),
@@ -53,20 +42,12 @@ def compile(
     fast: bool = False,
     dtype: _DType = "float64",
 ) -> Program: ...
-@overload
-def jit(
-    function: Callable[..., Any],
-    *,
-    frozen_reads: _OnReads = "warn",
-    fast: bool = False,
-    dtype: _DType = "float64",
-) -> _Jitted: ...
-@overload
-def jit(
-    function: None = None,
-    *,
-    frozen_reads: _OnReads = "warn",
-    fast: bool = False,
-    dtype: _DType = "float64",
-) -> Callable[[Callable[..., Any]], _Jitted]: ...
+def freeze(
+    output: object,
+    output_name: str,
+    inputs: object,
+    need_inputs: bool,
+    fast: bool,
+    dtype: object,
+) -> Program: ...
 def load_program(path: str | os.PathLike[str]) -> Program: ...

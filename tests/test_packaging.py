@@ -88,6 +88,7 @@ PYTHON_LAYERS = [
     {"engine"},
     {"nn"},
     {"losses", "optim", "data", "program"},
+    {"tracing"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"__init__"},
     {"demo"},

@@ -76,7 +76,7 @@ def test_a_frozen_branch_is_loud():
 
     frozen = jit(sign)
     with pytest.warns(
-        RuntimeWarning, match=r"sign read the data of a Value.*test_program_jit.py:\d+"
+        RuntimeWarning, match=r"sign read the data of a Value.*test_tracing.py:\d+"
     ):
         assert frozen(3.0) == 3.0
     assert frozen(-3.0) == -3.0
