@@ -6,7 +6,7 @@ from micrograd_fast._core import OPERATIONS
 
 HEAD = """# Operations
 
-Expanded from `csrc/ops.def`, which also holds each value and derivative as code; do not edit.
+Expanded from `csrc/ops/ops.def`, which also holds each value and derivative as code; do not edit.
 
 | method | `_op` | operands | extra numbers | what it is |
 |---|---|---|---|---|

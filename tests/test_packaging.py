@@ -77,12 +77,9 @@ def test_the_version_is_the_installed_one():
     assert micrograd_fast.__version__ == version("micrograd_fast")
 
 
-# Arrows: ops -> arena -> layer -> order -> backward -> _core -> engine -> nn -> what a user sees -
+# Arrows: folders of csrc -> parts of _core -> engine -> nn -> what a user sees -------------------
 
-C_LAYERS = ["ops", "builds", "kernels", "arena", "layer", "optim", "order"]
-C_LAYERS += ["backward", "pool", "tape", "program", "schedule", "simplify", "sweep", "freeze"]
-C_LAYERS += ["tiles", "tiles_fast", "tiles_single", "workspace", "strip", "blocks"]
-C_LAYERS += ["lane_math", "steps", "steps_fast", "tangent", "replay"]
+C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
     {"_core"},
     {"engine"},
@@ -100,28 +97,58 @@ def included(path):
     return re.findall(r'^\s*#\s*include\s+[<"]([^>"]+)[>"]', path.read_text(), re.MULTILINE)
 
 
-def c_layer(file_name):
-    return C_LAYERS.index(re.fullmatch(r"(?:mg_)?(\w+)\.(?:c|h|def|inc)", file_name)[1])
-
-
-def test_every_c_file_includes_only_what_comes_before_it():
-    files = [path for path in sorted((ROOT / "csrc").iterdir()) if path.is_file()]
-    assert {path.name for path in files} >= {"ops.def", "mg_ops.h", "mg_backward.c"}
-    n_arrows = 0
-    for path in files:
-        for name in included(path):
-            if (ROOT / "csrc" / name).exists():
-                n_arrows += 1
-                assert c_layer(name) <= c_layer(path.name), f"{path.name} includes {name}"
-            else:
-                assert not name.startswith("mg_"), f"{path.name} includes {name}, not in csrc"
-    assert n_arrows >= 2 * len(C_LAYERS) - 1
+def test_every_folder_of_csrc_includes_only_itself_and_those_before_it():
+    csrc = ROOT / "csrc"
+    assert {path.name for path in csrc.iterdir() if path.is_dir()} == {*C_FOLDERS, "tests"}
+    assert not [path.name for path in csrc.iterdir() if path.suffix in {".c", ".h", ".inc"}]
+    arrows = set()
+    for position, folder in enumerate(C_FOLDERS):
+        for path in sorted((csrc / folder).iterdir()):
+            for name in included(path):
+                target = name.partition("/")[0]
+                assert (csrc / name).is_file() or "/" not in name, f"{path} includes {name}"
+                if "/" in name:
+                    arrows.add((folder, target))
+                    assert C_FOLDERS.index(target) <= position, f"{path} includes {name}"
+    assert {start for start, _ in arrows} >= set(C_FOLDERS)
 
 
 def test_csrc_knows_nothing_of_python():
     for path in sorted((ROOT / "csrc").rglob("*.*")):
         assert not [name for name in included(path) if "Python" in name or "cython" in name]
         assert not re.search(r"\bPy[A-Z_]\w+", path.read_text()), path.name
+
+
+CORE = PACKAGE / "_core"
+COMMENTS_AND_TEXT = re.compile(r'"""(?:.|\n)*?"""|#.*|"(?:[^"\\\n]|\\.)*"')
+TOP_LEVEL_NAME = re.compile(
+    r"^(?:cdef (?:inline |class )?(?:\w+ )*\**(\w+) ?(?:\(|=|$|\[|:)|def (\w+)|(\w+) = )",
+    re.MULTILINE,
+)
+
+
+def parts_of_the_core():
+    """The name and the code, without comments and text, of each part in the stated order."""
+    names = re.findall(r'^include "([^"]+)"', (CORE / "core.pyx").read_text(), re.MULTILINE)
+    assert {path.relative_to(CORE).as_posix() for path in CORE.rglob("*.pxi")} == set(names)
+    return {name: COMMENTS_AND_TEXT.sub("", (CORE / name).read_text()) for name in names}
+
+
+def test_every_part_of_the_core_uses_only_what_comes_before_it():
+    parts = parts_of_the_core()
+    order = list(parts)
+    defined = {}
+    for part, code in parts.items():
+        for match in TOP_LEVEL_NAME.finditer(code):
+            defined.setdefault(next(filter(None, match.groups())), part)
+    n_arrows = 0
+    for part, code in parts.items():
+        for name in set(re.findall(r"(?<![.\w])\w+", code)) & set(defined):
+            n_arrows += defined[name] != part
+            assert order.index(defined[name]) <= order.index(part), (
+                f"{part} uses {name} of {defined[name]}, which comes later"
+            )
+    assert n_arrows >= 100
 
 
 PYTHON_MODULES = {

@@ -23,7 +23,7 @@ void test_tiles(void);
 void test_program(void);
 
 /* An arena for one test: no handles, layers attached. */
-#include "mg_backward.h"
+#include "graph/backward.h"
 mg_arena *test_arena_new(void);
 
 /* End a test: every node must be gone. */

@@ -1,5 +1,5 @@
 /* Runs every test file and closes with a count. */
-#include "check.h"
+#include "tests/check.h"
 
 #include <stdlib.h>
 

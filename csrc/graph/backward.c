@@ -1,0 +1,97 @@
+/* One switch over ops.def does the work; operands and values are read at this moment, so data
+ * that was assigned after the forward pass counts, as in the reference. */
+#include "graph/backward.h"
+
+static void local_backward(mg_arena *arena, mg_node node) {
+    mg_extra *extra = arena->aux[node].extra;
+    if (extra->n_values == 0) return;
+    const mg_node *operands = mg_extra_operands(extra);
+    for (uint32_t i = 0; i < extra->n_operands; i++)
+        arena->grad[operands[i]] += extra->values[i] * arena->grad[node];
+}
+
+static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *failure) {
+    double *const data = arena->data, *const grad = arena->grad;
+    const mg_operands pair = arena->operands[node];
+    const mg_op op = (mg_op)arena->meta[node].op;
+    mg_status st_value = MG_OK, *st = &st_value;
+    double a = 0.0, b = 0.0, k, h;
+    const double y = data[node], g = grad[node];
+
+    switch (op) {
+    case MG_LEAF:
+    case MG_NEURON: /* in runs, by mg_call_backward */
+    case MG_N_OPS:
+        break;
+    case MG_LOCAL:
+        local_backward(arena, node);
+        break;
+        /* The arity and the number of immediates are constants of the row: the tests fold away. */
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                \
+    case MG_##ID: {                                                                               \
+        a = data[pair.a];                                                                         \
+        if (arity == 2) b = data[pair.b];                                                         \
+        if (n_immediates > 0) mg_node_immediates(arena, node, &k, &h);                            \
+        double share = adjoint_a;                                                                 \
+        if (st_value != MG_OK) break;                                                             \
+        grad[pair.a] += share;                                                                    \
+        if (arity == 2) {                                                                         \
+            share = adjoint_b;                                                                    \
+            if (st_value != MG_OK) break;                                                         \
+            grad[pair.b] += share;                                                                \
+        }                                                                                         \
+        break;                                                                                    \
+    }
+#include "ops/ops.def"
+#undef OP
+    }
+    if (st_value != MG_OK) *failure = (mg_failure){node, a, b};
+    return st_value;
+}
+
+mg_status mg_backward_node(mg_arena *arena, mg_node node, mg_failure *failure) {
+    return propagate(arena, node, failure);
+}
+
+/* Propagate the neuron at position `i` of the order, and those before it that follow it in its
+ * layer call, highest row first. Returns the position of the last of them. */
+static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i, mg_status *st,
+                                mg_failure *failure) {
+    mg_call *call = arena->aux[order->nodes[i]].call;
+    const uint32_t high_row = mg_neuron_row(arena, order->nodes[i]);
+    uint32_t n = 1;
+    while (i > 0 && n <= high_row && order->nodes[i - 1] == call->neurons[high_row - n]) {
+        n++;
+        i--;
+    }
+    *failure = (mg_failure){order->nodes[i], 0.0, 0.0};
+    *st = mg_call_backward(arena, call, high_row, n, &failure->a);
+    return i;
+}
+
+mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_backward custom,
+                            void *context, mg_failure *failure) {
+    mg_status st = MG_OK;
+    for (size_t i = order->n_nodes; i-- > 0 && st == MG_OK;) {
+        const mg_node node = order->nodes[i];
+        const mg_meta meta = arena->meta[node];
+        if (meta.flags & MG_CUSTOM)
+            st = custom(context, node);
+        else if (meta.arity == MG_FUSED)
+            i = propagate_neurons(arena, order, i, &st, failure);
+        else
+            st = propagate(arena, node, failure);
+    }
+    return st;
+}
+
+double mg_local_gradient(const mg_arena *arena, mg_node node, uint32_t index, mg_status *st) {
+    const mg_op op = (mg_op)arena->meta[node].op;
+    if (op == MG_LOCAL) return arena->aux[node].extra->values[index];
+    const mg_operands pair = arena->operands[node];
+    double a = arena->data[pair.a], b = 0.0, y = arena->data[node], k, h;
+    if (arena->meta[node].arity == 2) b = arena->data[pair.b];
+    mg_node_immediates(arena, node, &k, &h);
+    return index == 0 ? mg_op_adjoint_a(op, a, b, k, h, y, 1.0, st)
+                      : mg_op_adjoint_b(op, a, b, k, h, y, 1.0, st);
+}

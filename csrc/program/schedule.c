@@ -1,0 +1,185 @@
+/* The forward pass of a program: runs of steps, blocks of sums, slots for the values. */
+#include "program/schedule.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_units(const void *one, const void *other) {
+    const mg_unit *a = one, *b = other;
+    if (a->key != b->key) return a->key < b->key ? -1 : 1;
+    return a->position < b->position ? -1 : a->position > b->position;
+}
+
+void mg_sort_units(mg_unit *units, uint32_t n) { qsort(units, n, sizeof *units, compare_units); }
+
+mg_slot mg_value_slot(mg_schedule *s, uint32_t i) {
+    mg_program *program = s->program;
+    i = s->twin[i];
+    if (s->slot[i] != MG_NO_SLOT) return s->slot[i];
+    s->slot[i] = program->n_slots++;
+    if (s->kind[i] == MG_KIND_CONSTANT) {
+        program->constant_slots[program->n_constants] = s->slot[i];
+        program->constants[program->n_constants++] = s->entry[i].k;
+    } else if (s->kind[i] == MG_KIND_PARAMETER) {
+        program->parameter_slots[program->n_lane_parameters] = s->slot[i];
+        program->lane_parameters[program->n_lane_parameters++] = s->entry[i].a;
+    }
+    return s->slot[i];
+}
+
+mg_slot mg_first_of_run(const mg_slot *slots, uint32_t n) {
+    for (uint32_t i = 1; i < n; i++)
+        if (slots[i] != slots[0] + i) return MG_NO_SLOT;
+    return slots[0];
+}
+
+static const uint64_t VARIABLE = UINT64_C(1) << 63;
+
+/* The key of an entry: after its operands, in a run of its kind that is as early as can be. A
+ * step may follow its operand in the same run, a sum may not. */
+static uint64_t forward_key(const mg_schedule *s, uint32_t i, const uint64_t *key) {
+    const uint64_t variable = s->variable[i] ? VARIABLE : 0;
+    const uint32_t kind = mg_run_kind(s, i);
+    uint64_t least = 0;
+    if (s->kind[i] == MG_KIND_SUM) {
+        const mg_sum *sum = &s->sums[s->sum_of[i]];
+        for (uint32_t j = 0; j <= sum->n_in; j++) {
+            const uint64_t k = key[s->twin[j < sum->n_in ? sum->x[j] : sum->start]];
+            if ((k & VARIABLE) == variable && (k & ~VARIABLE) > least) least = k & ~VARIABLE;
+        }
+        if (least && mg_key_at_least(least, kind) == least) least++;
+    } else {
+        const mg_entry *e = &s->entry[i];
+        for (uint8_t j = 0; j < e->arity; j++) {
+            const uint64_t k = key[s->twin[j == 0 ? e->a : e->b]];
+            if ((k & VARIABLE) == variable && (k & ~VARIABLE) > least) least = k & ~VARIABLE;
+        }
+    }
+    return mg_key_at_least(least, kind) | variable;
+}
+
+static void place_weight(mg_schedule *s, uint32_t at, uint32_t leaf) {
+    mg_program *program = s->program;
+    if (s->kind[leaf] == MG_KIND_PARAMETER)
+        program->weight_parameters[at] = s->entry[leaf].a;
+    else
+        program->weight_constants[at] = s->entry[leaf].k;
+}
+
+static void place_weights(mg_schedule *s, mg_sum *sum, uint32_t offset) {
+    mg_program *program = s->program;
+    sum->weights = offset;
+    for (uint32_t j = 0; j < sum->n_in; j++) place_weight(s, offset + j, sum->w[j]);
+    if (mg_start_is_weight(s, sum)) place_weight(s, offset + sum->n_in, sum->start);
+    for (uint32_t j = 0; sum->alone && j <= sum->n_in; j++) {
+        const uint32_t leaf = j < sum->n_in ? sum->w[j] : sum->start;
+        if (s->kind[leaf] == MG_KIND_PARAMETER)
+            program->parameter_weight[s->entry[leaf].a] = offset + j;
+    }
+}
+
+static void emit_block(mg_schedule *s, const mg_unit *units, uint32_t n, mg_sums *block) {
+    mg_program *program = s->program;
+    const mg_sum *first = &s->sums[s->sum_of[units[0].entry]];
+    const uint32_t n_in = first->n_in;
+    uint32_t *tops = mg_pool_take(s->keep, n, sizeof *tops);
+    *block = (mg_sums){.n_rows = n, .n_in = n_in, .tops = tops, .weights = program->n_weights};
+    block->x = mg_pool_take(s->keep, n_in, sizeof *block->x);
+    if (!mg_start_is_weight(s, first)) block->start = mg_pool_take(s->keep, n, sizeof(mg_slot));
+    if (s->keep->failed) return;
+    for (uint32_t j = 0; j < n_in; j++) block->x[j] = mg_value_slot(s, first->x[j]);
+    block->x_first = mg_first_of_run(block->x, n_in);
+    for (uint32_t r = 0; r < n; r++) {
+        mg_sum *sum = &s->sums[s->sum_of[units[r].entry]];
+        tops[r] = sum->top;
+        if (block->start) block->start[r] = mg_value_slot(s, sum->start);
+        place_weights(s, sum, program->n_weights);
+        program->n_weights += n_in + 1;
+    }
+    block->out = program->n_slots;
+    for (uint32_t r = 0; r < n; r++) s->slot[tops[r]] = program->n_slots++;
+    if (n > program->largest_block) program->largest_block = n;
+    if (n_in > program->largest_block) program->largest_block = n_in;
+}
+
+static void emit_step(mg_schedule *s, uint32_t i, mg_step *step) {
+    const mg_entry *e = &s->entry[i];
+    *step = (mg_step){.entry = i, .a = mg_value_slot(s, e->a)};
+    if (e->arity == 2) step->b = mg_value_slot(s, e->b);
+    step->y = s->slot[i] = s->program->n_slots++;
+}
+
+static void take_rooms(mg_schedule *s, uint32_t n_steps, uint32_t n_sums) {
+    mg_program *program = s->program;
+    uint32_t n_constants = 0;
+    size_t n_weights = 0;
+    for (uint32_t i = 0; i < s->n; i++) n_constants += s->kind[i] == MG_KIND_CONSTANT;
+    for (uint32_t i = 0; i < s->n_sums; i++) n_weights += s->sums[i].n_in + 1;
+    program->constant_slots = mg_pool_take(s->keep, n_constants, sizeof(mg_slot));
+    program->constants = mg_pool_take(s->keep, n_constants, sizeof(double));
+    program->parameter_slots = mg_pool_take(s->keep, program->tape.n_parameters, sizeof(mg_slot));
+    program->lane_parameters = mg_pool_take(s->keep, program->tape.n_parameters, sizeof(uint32_t));
+    program->weight_parameters = mg_pool_take(s->keep, n_weights, sizeof(uint32_t));
+    program->weight_constants = mg_pool_take(s->keep, n_weights, sizeof(double));
+    program->parameter_weight =
+        mg_pool_take(s->keep, program->tape.n_parameters, sizeof(uint32_t));
+    program->steps = mg_pool_take(s->keep, n_steps, sizeof(mg_step));
+    program->sums = mg_pool_take(s->keep, n_sums, sizeof(mg_sums));
+    program->runs = mg_pool_take(s->keep, (size_t)n_steps + n_sums, sizeof(mg_step_run));
+    if (s->keep->failed) return;
+    memset(program->weight_parameters, 0xff, n_weights * sizeof(uint32_t));
+    memset(program->parameter_weight, 0xff, program->tape.n_parameters * sizeof(uint32_t));
+}
+
+static void list_loose_parameters(mg_schedule *s) {
+    mg_program *program = s->program;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < program->tape.n_parameters; i++)
+        n += program->parameter_weight[i] == UINT32_MAX;
+    program->loose_parameters = mg_pool_take(s->keep, n, sizeof(uint32_t));
+    if (s->keep->failed) return;
+    for (uint32_t i = 0; i < program->tape.n_parameters; i++)
+        if (program->parameter_weight[i] == UINT32_MAX)
+            program->loose_parameters[program->n_loose_parameters++] = i;
+}
+
+void mg_schedule_forward(mg_schedule *s) {
+    mg_program *program = s->program;
+    mg_unit *units = mg_pool_take(&s->work, s->n, sizeof *units);
+    uint64_t *key = mg_pool_take(&s->work, s->n, sizeof *key);
+    if (s->work.failed) return;
+    uint32_t n_units = 0, n_sums = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->slot[i] = MG_NO_SLOT;
+        if (s->kind[i] == MG_KIND_INPUT) s->slot[i] = program->n_slots++;
+        if (s->kind[i] != MG_KIND_SUM && s->kind[i] != MG_KIND_STEP) continue;
+        if (s->twin[i] != i) continue;
+        n_sums += s->kind[i] == MG_KIND_SUM;
+        key[i] = forward_key(s, i, key);
+        units[n_units++] = (mg_unit){key[i], i, i};
+    }
+    mg_sort_units(units, n_units);
+    take_rooms(s, n_units - n_sums, n_sums);
+    if (s->keep->failed) return;
+
+    uint32_t n_steps = 0, n_blocks = 0, n_runs = 0;
+    for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
+        for (end = first; end < n_units && units[end].key == units[first].key; end++);
+        mg_step_run *run = &program->runs[n_runs++];
+        *(units[first].key & VARIABLE ? &program->n_variable : &program->n_uniform) += 1;
+        if (s->kind[units[first].entry] == MG_KIND_SUM) {
+            *run = (mg_step_run){n_blocks, 1, MG_SUMS_RUN};
+            emit_block(s, units + first, end - first, &program->sums[n_blocks++]);
+        } else {
+            *run = (mg_step_run){n_steps, end - first, s->entry[units[first].entry].op};
+            for (uint32_t u = first; u < end; u++)
+                emit_step(s, units[u].entry, &program->steps[n_steps++]);
+        }
+    }
+    for (uint32_t o = 0; o < program->tape.n_outputs; o++)
+        program->outputs[o] = mg_value_slot(s, s->outputs[o]);
+    list_loose_parameters(s);
+    program->stats.n_steps = n_steps;
+    program->stats.n_blocks = n_blocks;
+    program->stats.n_runs = n_runs;
+}

@@ -1,0 +1,196 @@
+/* Forward-over-reverse on a strip; program/tangent.h says what it gives. */
+#include "program/tangent.h"
+
+#include "program/blocks.h"
+#include "program/steps.h"
+
+#include <string.h>
+
+typedef struct {
+    void (*forward_steps)(mg_strip *strip, const mg_step_run *run);
+    void (*backward_steps)(mg_strip *strip, const mg_back_step *step, const mg_step_run *run);
+} tangent_steps;
+
+/* Whether what came up in a lane counts: going forward, where an operand moves; on the way back,
+ * where a gradient or its derivative is not 0. */
+static int counts(const mg_strip *strip, mg_slot a, mg_slot b, mg_slot g, size_t lane) {
+    const mg_workspace *dual = strip->batch->tangent->dual;
+    const size_t lanes = dual->lanes;
+    if (g == MG_NO_SLOT)
+        return dual->values[a * lanes + lane] != 0.0 || dual->values[b * lanes + lane] != 0.0;
+    return strip->workspace->adjoints[g * lanes + lane] != 0.0 ||
+           dual->adjoints[g * lanes + lane] != 0.0;
+}
+
+/* A step has failed with `st` in some lane. The others go on, because an earlier row may yet fail
+ * in a later step. */
+static void note_failure(mg_strip *strip, mg_status st, uint32_t entry, mg_slot a, mg_slot b,
+                         mg_slot y, mg_slot g) {
+    const mg_entry *e = &strip->program->entries[entry];
+    const double *const values = strip->workspace->values;
+    const size_t lanes = strip->workspace->lanes;
+    if (e->arity < 2) b = a;
+    for (size_t l = 0; l < strip->n_rows; l++) {
+        const size_t row = strip->first_row + l;
+        if (strip->tangent_status != MG_OK && row >= strip->failure.row) return;
+        if (!counts(strip, a, b, g, l)) continue;
+        const double at = values[a * lanes + l];
+        const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
+        mg_status found = mg_try_entry(e, at, other, values[y * lanes + l], 1);
+        if (found == MG_OK && g != MG_NO_SLOT)
+            mg_op_second((mg_op)e->op, at, other, e->k, e->h, values[y * lanes + l], &found);
+        if (found == MG_OK) continue;
+        strip->failure = (mg_replay_failure){row, entry, at, other, g != MG_NO_SLOT};
+        strip->tangent_status = st;
+    }
+}
+
+#define MG_BUILD "program/tangent.inc"
+#include "loops/builds.inc"
+
+static const tangent_steps *current_build(void) {
+    static const tangent_steps *const builds[] = BUILDS_OF(tangent);
+    return builds[mg_build_number(MG_EXACT_ARITHMETIC)];
+}
+
+static void fill(double *numbers, mg_slot slot, size_t lanes, double number) {
+    for (size_t l = 0; l < lanes; l++) numbers[slot * lanes + l] = number;
+}
+
+void mg_tangent_begin(const mg_program *program, const mg_tangent *tangent) {
+    mg_workspace *dual = tangent->dual;
+    const size_t lanes = dual->lanes;
+    const double *const inputs = tangent->input_direction;
+    const double *const parameters = tangent->parameter_direction;
+    for (uint32_t place = 0; place < program->n_weights; place++) {
+        const uint32_t p = program->weight_parameters[place];
+        dual->weights[place] = parameters && p != UINT32_MAX ? parameters[p] : 0.0;
+    }
+    for (uint32_t i = 0; i < program->tape.n_inputs; i++)
+        fill(dual->values, i, lanes, inputs ? inputs[i] : 0.0);
+    for (uint32_t i = 0; i < program->n_constants; i++)
+        fill(dual->values, program->constant_slots[i], lanes, 0.0);
+    for (uint32_t i = 0; i < program->n_lane_parameters; i++)
+        fill(dual->values, program->parameter_slots[i], lanes,
+             parameters ? parameters[program->lane_parameters[i]] : 0.0);
+    fill(dual->adjoints, MG_ADJOINT_ZERO, lanes, 0.0);
+    fill(dual->adjoints, MG_ADJOINT_MINUS_ZERO, lanes, 0.0);
+    mg_workspace_zero_gradients(dual, program);
+}
+
+/* The derivative of a sum is that of its products' two factors. */
+static void forward_block(mg_strip *strip, const mg_sums *block) {
+    const mg_workspace *workspace = strip->workspace;
+    const mg_tangent *tangent = strip->batch->tangent;
+    const mg_workspace *dual = tangent->dual;
+    const size_t lanes = workspace->lanes, n_in = block->n_in, stride = n_in + 1;
+    const double *const w = workspace->weights + block->weights;
+    const double *const w_dot = dual->weights + block->weights;
+    const double *x = mg_sums_gather(workspace->values, block->x, block->x_first, n_in, lanes,
+                                     workspace->scratch);
+    const double *x_dot =
+        mg_sums_gather(dual->values, block->x, block->x_first, n_in, lanes, dual->scratch);
+    double *const out = dual->values + block->out * lanes;
+    for (size_t r = 0; r < block->n_rows; r++) {
+        const double *start = block->start ? dual->values + block->start[r] * lanes : NULL;
+        for (size_t l = 0; l < lanes; l++)
+            out[r * lanes + l] = start ? start[l] : w_dot[r * stride + n_in];
+    }
+    strip->tiles->sum_rows(w, stride, block->n_rows, x_dot, lanes, n_in, out, dual->tile_room);
+    if (tangent->parameter_direction)
+        strip->tiles->sum_rows(w_dot, stride, block->n_rows, x, lanes, n_in, out, dual->tile_room);
+}
+
+static void take_gradients(const double *adjoints, const mg_back_sums *block, size_t lanes,
+                           double *g) {
+    for (size_t r = 0; r < block->n_rows; r++)
+        memcpy(g + r * lanes, adjoints + block->g[r] * lanes, lanes * sizeof(double));
+}
+
+/* The derivatives of the weights' gradients x * g: in their uses, or added up at their places. */
+static void give_weight_shares(const mg_strip *strip, const mg_back_sums *block, const double *x,
+                               const double *x_dot, const double *g, const double *g_dot,
+                               double *room) {
+    const mg_workspace *dual = strip->batch->tangent->dual;
+    const size_t lanes = dual->lanes, n_in = block->n_in;
+    if (block->w_to) {
+        const mg_slot *to = block->w_to;
+        for (size_t r = 0; r < block->n_rows; r++, to += n_in + 1) {
+            for (size_t i = 0; i < n_in; i++)
+                for (size_t l = 0; l < lanes; l++)
+                    dual->adjoints[to[i] * lanes + l] = x[i * lanes + l] * g_dot[r * lanes + l] +
+                                                        x_dot[i * lanes + l] * g[r * lanes + l];
+            memcpy(dual->adjoints + to[n_in] * lanes, g_dot + r * lanes, lanes * sizeof(double));
+        }
+        return;
+    }
+    const size_t n_lanes = strip->n_rows;
+    size_t stride = mg_sums_transpose(x, n_in, lanes, n_lanes, 1.0, room);
+    strip->tiles->add_to_weights(dual->gradients, block->weights, block->n_rows, g_dot, lanes,
+                                 room, stride, n_in + 1, n_lanes, dual->tile_room);
+    stride = mg_sums_transpose(x_dot, n_in, lanes, n_lanes, 0.0, room);
+    strip->tiles->add_to_weights(dual->gradients, block->weights, block->n_rows, g, lanes, room,
+                                 stride, n_in + 1, n_lanes, dual->tile_room);
+}
+
+/* The derivatives first: what they need of the gradients is overwritten with those. */
+static void backward_block(mg_strip *strip, const mg_back_sums *block) {
+    const mg_workspace *workspace = strip->workspace;
+    const mg_tangent *tangent = strip->batch->tangent;
+    mg_workspace *dual = tangent->dual;
+    const size_t lanes = workspace->lanes, n_in = block->n_in, n_rows = block->n_rows;
+    double *const g = workspace->scratch, *const g_dot = dual->scratch;
+    take_gradients(workspace->adjoints, block, lanes, g);
+    take_gradients(dual->adjoints, block, lanes, g_dot);
+    for (size_t r = 0; block->start_to && r < n_rows; r++) {
+        const double *from = dual->adjoints + block->start_from[r] * lanes;
+        double *to = dual->adjoints + block->start_to[r] * lanes;
+        for (size_t l = 0; l < lanes; l++) to[l] = from[l] + g_dot[r * lanes + l];
+    }
+    const double *x = mg_sums_gather(workspace->values, block->x, block->x_first, n_in, lanes,
+                                     g + n_rows * lanes);
+    double *room = g_dot + n_rows * lanes;
+    const double *x_dot =
+        mg_sums_gather(dual->values, block->x, block->x_first, n_in, lanes, room);
+    room += n_in * lanes;
+    if (tangent->by_parameters) give_weight_shares(strip, block, x, x_dot, g, g_dot, room);
+    if (block->x_to && (!block->x_inputs_only || tangent->by_inputs)) {
+        mg_sums_gather(dual->adjoints, block->x_from, MG_NO_SLOT, n_in, lanes, room);
+        strip->tiles->add_to_inputs(workspace->weights, block->weights, n_rows, g_dot, lanes, room,
+                                    n_in, dual->tile_room);
+        if (tangent->parameter_direction)
+            strip->tiles->add_to_inputs(dual->weights, block->weights, n_rows, g, lanes, room,
+                                        n_in, dual->tile_room);
+        for (size_t i = 0; i < n_in; i++)
+            memcpy(dual->adjoints + block->x_to[i] * lanes, room + i * lanes,
+                   lanes * sizeof(double));
+    }
+    mg_backward_block(strip, block);
+}
+
+static void forward(mg_strip *strip, const tangent_steps *steps, const mg_step_run *runs,
+                    uint32_t n_runs) {
+    for (uint32_t i = 0; i < n_runs; i++) {
+        if (runs[i].op == MG_SUMS_RUN)
+            forward_block(strip, &strip->program->sums[runs[i].first]);
+        else
+            steps->forward_steps(strip, &runs[i]);
+    }
+}
+
+mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan) {
+    const mg_program *program = strip->program;
+    const tangent_steps *steps = current_build();
+    strip->tangent_status = MG_OK;
+    if (strip->first_row == 0) forward(strip, steps, program->runs, program->n_uniform);
+    forward(strip, steps, program->runs + program->n_uniform, program->n_variable);
+    fill(strip->batch->tangent->dual->adjoints, plan->root, strip->workspace->lanes, 0.0);
+    for (uint32_t i = 0; i < plan->n_runs; i++) {
+        const mg_step_run *run = &plan->runs[i];
+        if (run->op == MG_SUMS_RUN)
+            backward_block(strip, &plan->sums[run->first]);
+        else
+            steps->backward_steps(strip, plan->steps + run->first, run);
+    }
+    return strip->tangent_status;
+}

@@ -1,0 +1,61 @@
+/* A graph as a list: what a frozen program is made from, and what is saved of it.
+ *
+ * Entries are numbered in depth-first post-order from the first output, then the next: operands
+ * before users, operands left to right. The inputs come first, used or not. The order of the
+ * operands and of the outputs is all that the order of accumulation depends on, so a tape
+ * determines every bit that its program computes.
+ */
+#ifndef MG_TAPE_H
+#define MG_TAPE_H
+
+#include "graph/order.h"
+
+typedef enum {
+    MG_CONSTANT, /* k is its value */
+    MG_INPUT,    /* a is its number */
+    MG_FREE,     /* a parameter; a is its number */
+} mg_leaf_kind;
+
+typedef struct {
+    double k, h;   /* immediates */
+    uint32_t a, b; /* operands */
+    uint8_t op;    /* MG_LEAF, or a row of the table */
+    uint8_t leaf;  /* mg_leaf_kind of a leaf */
+    uint8_t arity;
+} mg_entry;
+
+typedef struct {
+    mg_entry *entries;
+    uint32_t n_entries;
+    uint32_t *outputs; /* entries */
+    uint32_t n_outputs, n_inputs, n_parameters;
+} mg_tape;
+
+/* Why a graph has no tape. */
+typedef enum {
+    MG_FREEZABLE,
+    MG_HAS_CLOSURE,  /* `node` has a custom backward */
+    MG_HAS_NO_RULE,  /* `node` has operands but no operation that could be done again */
+    MG_UNUSED_INPUT, /* input number `index` is under no output */
+} mg_refusal;
+
+typedef struct {
+    mg_refusal refusal;
+    mg_node node;
+    uint32_t index;
+} mg_refused;
+
+/* Record the graph under some roots. `inputs` are distinct leaves; `need_inputs` refuses those
+ * that no root depends on. *parameters are the other leaves in order, without the literals; the
+ * caller frees them with mg_free. On MG_NO_MEMORY, or where `refused` says why not, *tape and
+ * *parameters are empty. Neurons under the roots are expanded. */
+mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
+                         const mg_node *inputs, uint32_t n_inputs, int need_inputs, mg_tape *tape,
+                         mg_node **parameters, mg_refused *refused);
+
+/* Whether the numbers of a tape from elsewhere make sense. */
+int mg_tape_is_sound(const mg_tape *tape);
+
+void mg_tape_free(mg_tape *tape);
+
+#endif

@@ -1,0 +1,123 @@
+/* Every row of the table against a central difference, and Python's powers. */
+#include "tests/check.h"
+
+#include <string.h>
+
+static void adjoints_match_differences(void) {
+    for (int op = MG_ADD; op < MG_N_OPS; op++) {
+        if (op == MG_DETACH) continue; /* its slope is stated, not that of its value */
+        for (int trial = 0; trial < 50; trial++) {
+            double a = test_random(), b = test_random(), k = 0.3, h = 1e-6;
+            if (op == MG_POW || op == MG_POW_CONST || op == MG_LOG || op == MG_SQRT)
+                a = fabs(a) + 0.1;
+            double low = op == MG_CLIP ? -1.0 : k, high = 1.0;
+            if (fabs(a) < 1e-3 || fabs(fabs(a) - 1.0) < 1e-3 || fabs(a - b) < 1e-3) continue;
+            mg_status st = MG_OK;
+#define VALUE(a, b) mg_op_value((mg_op)op, a, b, low, high, &st)
+            double y = VALUE(a, b);
+            double da = (VALUE(a + h, b) - VALUE(a - h, b)) / (2 * h);
+            double db = (VALUE(a, b + h) - VALUE(a, b - h)) / (2 * h);
+#undef VALUE
+            double adjoint_a = mg_op_adjoint_a((mg_op)op, a, b, low, high, y, 1.0, &st);
+            CHECK(st == MG_OK);
+            CHECK(fabs(adjoint_a - da) < 1e-5 * (1.0 + fabs(da)));
+            if (mg_ops[op].arity == 2) {
+                double adjoint_b = mg_op_adjoint_b((mg_op)op, a, b, low, high, y, 1.0, &st);
+                CHECK(fabs(adjoint_b - db) < 1e-5 * (1.0 + fabs(db)));
+            }
+        }
+    }
+}
+
+static void nothing_flows_through_detach(void) {
+    const double numbers[] = {0.0, -0.0, 1.5, -3.0, INFINITY, -INFINITY, NAN};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        mg_status st = MG_OK;
+        const double a = numbers[i], y = mg_op_value(MG_DETACH, a, 0.0, 0.0, 0.0, &st);
+        CHECK(memcmp(&y, &a, sizeof a) == 0);
+        for (size_t j = 0; j < sizeof numbers / sizeof *numbers; j++) {
+            const double share = mg_op_adjoint_a(MG_DETACH, a, 0.0, 0.0, 0.0, y, numbers[j], &st);
+            CHECK(share == 0.0 && !signbit(share));
+        }
+        CHECK(mg_op_second(MG_DETACH, a, 0.0, 0.0, 0.0, y, &st).aa == 0.0);
+        CHECK(st == MG_OK);
+    }
+}
+
+static void powers_are_pythons(void) {
+    struct {
+        double base, exponent, power;
+        mg_status st;
+    } rows[] = {
+        {0.0, 0.0, 1.0, MG_OK},
+        {NAN, 0.0, 1.0, MG_OK},
+        {1.0, NAN, 1.0, MG_OK},
+        {-1.0, INFINITY, 1.0, MG_OK},
+        {0.5, INFINITY, 0.0, MG_OK},
+        {2.0, -INFINITY, 0.0, MG_OK},
+        {-INFINITY, 3.0, -INFINITY, MG_OK},
+        {-INFINITY, 2.0, INFINITY, MG_OK},
+        {-INFINITY, -3.0, -0.0, MG_OK},
+        {-0.0, 3.0, -0.0, MG_OK},
+        {-2.0, 3.0, -8.0, MG_OK},
+        {-1.0, 4503599627370497.0, -1.0, MG_OK},
+        {4.0, -1.0, 0.25, MG_OK},
+        {0.0, -1.0, 0.0, MG_ZERO_DIVISION},
+        {-8.0, 0.5, 0.0, MG_DOMAIN},
+        {10.0, 400.0, 0.0, MG_OVERFLOW},
+        {10.0, -400.0, 0.0, MG_OK},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mg_status st = MG_OK;
+        double power = mg_pow(rows[i].base, rows[i].exponent, &st);
+        CHECK(st == rows[i].st);
+        if (st == MG_OK) {
+            CHECK(power == rows[i].power);
+            CHECK(signbit(power) == signbit(rows[i].power));
+        }
+    }
+}
+
+/* The shortcut for exact powers must not be told apart from the library's. */
+static void exact_powers_are_the_librarys(void) {
+    double (*volatile library)(double, double) = pow;
+    const double exponents[] = {2.0, 3.0, -1.0, 1.0};
+    for (int i = 0; i < 20000; i++) {
+        double base = ldexp(floor(test_random() * 1000.0), (int)(test_random() * 40.0));
+        if (base == 0.0) continue;
+        for (int e = 0; e < 4; e++) {
+            mg_status st = MG_OK;
+            CHECK(mg_pow(base, exponents[e], &st) == library(base, exponents[e]));
+        }
+    }
+}
+
+static void failures_are_reported(void) {
+    mg_status st = MG_OK;
+    mg_exp(1000.0, &st);
+    CHECK(st == MG_OVERFLOW);
+    st = MG_OK;
+    mg_log(0.0, &st);
+    CHECK(st == MG_DOMAIN);
+    st = MG_OK;
+    mg_sqrt(-1.0, &st);
+    CHECK(st == MG_DOMAIN);
+    st = MG_OK;
+    mg_sin(INFINITY, &st);
+    CHECK(st == MG_DOMAIN);
+    st = MG_OK;
+    mg_div(1.0, 0.0, &st);
+    CHECK(st == MG_ZERO_DIVISION);
+    st = MG_OK;
+    CHECK(mg_sigmoid(-1000.0, &st) == 0.0 && mg_sigmoid(1000.0, &st) == 1.0);
+    CHECK(isnan(mg_log(NAN, &st)) && isinf(mg_exp(INFINITY, &st)));
+    CHECK(st == MG_OK);
+}
+
+void test_operations(void) {
+    adjoints_match_differences();
+    nothing_flows_through_detach();
+    powers_are_pythons();
+    exact_powers_are_the_librarys();
+    failures_are_reported();
+}

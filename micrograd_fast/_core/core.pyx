@@ -1,0 +1,79 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""The crossing between Python and the C engine.
+
+Everything that touches both sides is here: the ``Value`` type, whose instances are small handles
+on nodes of one process-wide arena, and the single place that turns a C status into a Python
+exception. The arithmetic, the order and the backward pass are in ``csrc``.
+
+The parts, in the order in which they build on each other; a test holds them to it::
+
+    value/     the type and its instances
+        errors       status -> exception
+        object       what a Value is in memory, and Python's C interface to it
+        references   between counting by hand and by Cython
+        numbers      Python number -> double
+        handles      lifetime of handles
+        collector    the collector's view of them
+        nodes        what the engine must hear of before a node is changed
+        traversal    the order of a graph's nodes
+        operators    forward: operators and operation methods
+        construct    Value(...)
+        backward     backward, zero_grad
+        attributes   data, grad and the others, repr
+    copying/   copy, deepcopy, pickle
+    value/type   the table of slots that makes all this a type
+    layer/     fused layers: guards, calls, predict, the choice of instruction sets
+    bulk/      many nodes or parameters in one go: losses, optimizer steps
+    program/   frozen programs: rows in, arrays out; the saved record; running; making
+
+Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
+(``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
+do not touch it, give the lock up.
+"""
+
+import builtins
+import operator
+import sys
+from _thread import get_ident
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.math cimport INFINITY, signbit
+from libc.string cimport memcpy, memset
+
+from micrograd_fast._core.csrc.base cimport *
+from micrograd_fast._core.csrc.ops cimport *
+from micrograd_fast._core.csrc.loops cimport *
+from micrograd_fast._core.csrc.nodes cimport *
+from micrograd_fast._core.csrc.layer cimport *
+from micrograd_fast._core.csrc.graph cimport *
+from micrograd_fast._core.csrc.program cimport *
+
+cdef mg_arena arena
+mg_arena_init(&arena)
+
+include "value/errors.pxi"
+include "value/object.pxi"
+include "value/references.pxi"
+include "value/numbers.pxi"
+include "value/handles.pxi"
+include "value/collector.pxi"
+include "value/nodes.pxi"
+include "value/traversal.pxi"
+include "value/operators.pxi"
+include "value/construct.pxi"
+include "value/backward.pxi"
+include "value/attributes.pxi"
+include "copying/copy.pxi"
+include "copying/pickle.pxi"
+include "value/type.pxi"
+include "layer/guards.pxi"
+include "layer/calls.pxi"
+include "layer/predict.pxi"
+include "layer/kernels.pxi"
+include "bulk/formulas.pxi"
+include "bulk/optim.pxi"
+include "program/rows.pxi"
+include "program/tape.pxi"
+include "program/program.pxi"
+include "program/freeze.pxi"

@@ -1,0 +1,39 @@
+# What the crossing uses of csrc/ops.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from micrograd_fast._core.csrc.base cimport *
+
+
+cdef extern from "ops/ops.h":
+    ctypedef enum mg_op:
+        MG_LEAF
+        MG_LOCAL
+        MG_NEURON
+        MG_ADD
+        MG_MUL
+        MG_POW_CONST
+        MG_POW
+        MG_EXP
+        MG_LOG
+        MG_RELU
+        MG_ABS
+        MG_LEAKY_RELU
+        MG_ELU
+        MG_CLIP
+        MG_MAXIMUM
+        MG_DETACH
+        MG_N_OPS
+
+    ctypedef struct mg_op_info:
+        const char *name
+        const char *label
+        const char *domain
+        const char *doc
+        uint8_t arity
+        uint8_t n_immediates
+
+    const mg_op_info mg_ops[]
+
+    double mg_pow(double base, double exponent, mg_status *st)
+    double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)

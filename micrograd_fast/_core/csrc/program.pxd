@@ -1,0 +1,130 @@
+# What the crossing uses of csrc/program.
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from micrograd_fast._core.csrc.base cimport *
+from micrograd_fast._core.csrc.ops cimport *
+from micrograd_fast._core.csrc.loops cimport *
+from micrograd_fast._core.csrc.nodes cimport *
+from micrograd_fast._core.csrc.layer cimport *
+from micrograd_fast._core.csrc.graph cimport *
+
+
+cdef extern from "program/tape.h":
+    ctypedef struct mg_entry:
+        double k
+        double h
+        uint32_t a
+        uint32_t b
+        uint8_t op
+        uint8_t leaf
+        uint8_t arity
+
+    ctypedef struct mg_tape:
+        mg_entry *entries
+        uint32_t n_entries
+        uint32_t *outputs
+        uint32_t n_outputs
+        uint32_t n_inputs
+        uint32_t n_parameters
+
+    ctypedef enum mg_refusal:
+        MG_FREEZABLE
+        MG_HAS_CLOSURE
+        MG_HAS_NO_RULE
+        MG_UNUSED_INPUT
+
+    ctypedef struct mg_refused:
+        mg_refusal refusal
+        mg_node node
+        uint32_t index
+
+    mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
+                             const mg_node *inputs, uint32_t n_inputs, int need_inputs,
+                             mg_tape *tape, mg_node **parameters, mg_refused *refused)
+    int mg_tape_is_sound(const mg_tape *tape)
+    void mg_tape_free(mg_tape *tape)
+
+
+cdef extern from "program/program.h":
+    ctypedef struct mg_program_stats:
+        uint32_t n_nodes
+        uint32_t n_steps
+        uint32_t n_sums
+        uint32_t n_blocks
+        uint32_t n_runs
+        uint32_t n_folded
+        uint32_t n_shared
+        uint32_t n_dropped
+        size_t n_bytes
+
+    ctypedef struct mg_program:
+        mg_tape tape
+        mg_entry *entries
+        mg_arithmetic arithmetic
+        mg_program_stats stats
+
+    mg_program *mg_program_new(mg_tape *tape)
+    void mg_program_free(mg_program *program)
+
+
+cdef extern from "program/workspace.h":
+    ctypedef struct mg_binding:
+        mg_node *nodes
+
+    mg_status mg_binding_set(mg_binding *binding, const mg_program *program, mg_node *nodes)
+    void mg_binding_free(mg_binding *binding)
+
+    ctypedef struct mg_workspace:
+        mg_workspace *next
+        size_t lanes
+
+    mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes)
+    void mg_workspace_free(mg_workspace *workspace)
+    size_t mg_lanes_for(const mg_program *program, size_t n_rows)
+    void mg_workspace_load(mg_workspace *workspace, const mg_program *program,
+                           const mg_binding *binding, const mg_arena *arena, int with_gradients)
+    void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program)
+    void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *program,
+                                double *gradients)
+    void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *program,
+                                 uint32_t output, const mg_binding *binding, mg_arena *arena)
+    int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
+                           const mg_binding *binding, mg_arena *arena)
+
+
+cdef extern from "program/strip.h":
+    ctypedef struct mg_tangent:
+        mg_workspace *dual
+        const double *input_direction
+        const double *parameter_direction
+        double *by_inputs
+        int by_parameters
+
+    ctypedef struct mg_batch:
+        const char *rows
+        Py_ssize_t row_stride
+        Py_ssize_t column_stride
+        size_t n_rows
+        double *values
+        int backward
+        uint32_t output
+        const double *seeds
+        double seed
+        double *input_gradients
+        double *parameter_rows
+        int add_up
+        int keep_shares
+        const mg_tangent *tangent
+
+    ctypedef struct mg_replay_failure:
+        size_t row
+        uint32_t entry
+        double a
+        double b
+        int in_sweep
+
+
+cdef extern from "program/replay.h":
+    mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
+                        mg_replay_failure *failure) nogil

@@ -1,0 +1,212 @@
+# The attributes of a node as Python sees them.
+
+cdef extern from "Python.h":
+    PyObject *new_float "PyFloat_FromDouble"(double) except NULL
+    int generic_setattr "PyObject_GenericSetAttr"(PyObject *, PyObject *, PyObject *) except -1
+    PyObject *generic_dict "PyObject_GenericGetDict"(PyObject *, void *) except NULL
+
+# For each thread that is tracing a function, the list of places at which it reads the data of
+# Values; None if no thread is.
+cdef dict watched_reads = None
+
+
+def watch_reads(reads):
+    """Append every place at which this thread reads the data of a Value to a list from now on.
+
+    None stops that. Returns the list from before, or None.
+    """
+    global watched_reads
+    watched = {} if watched_reads is None else dict(watched_reads)
+    before = watched.pop(get_ident(), None)
+    if reads is not None:
+        watched[get_ident()] = reads
+    watched_reads = watched or None
+    return before
+
+
+def is_watching_reads():
+    """Whether this thread is tracing a function."""
+    return watched_reads is not None and get_ident() in watched_reads
+
+
+cdef int note_read() except -1:
+    """Note the line that reads data: the program's own, where this library does it for it."""
+    if not is_watching_reads():
+        return 0
+    frame = innermost = sys._getframe(0)
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_fast."):
+        frame = frame.f_back
+    frame = innermost if frame is None else frame
+    watched_reads[get_ident()].append((frame.f_code.co_filename, frame.f_lineno))
+    return 0
+
+
+cdef int assign_number(PyObject *entry, double *target, str name) except -1:
+    if entry == NULL:
+        raise AttributeError(f"{name} of a Value cannot be deleted")
+    target[0] = require_number(<object>entry, name)
+    return 0
+
+
+cdef PyObject *get_data(PyObject *self, void *closure) except NULL:
+    if watched_reads is not None:
+        note_read()
+    return new_float(arena.data[node_of(self)])
+
+
+cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
+    # Reading the number can run code that moves the columns, so it comes first.
+    cdef double number = 0.0
+    assign_number(entry, &number, "data")
+    note_data_write(node_of(self))
+    arena.data[node_of(self)] = number
+    return 0
+
+
+cdef PyObject *get_grad(PyObject *self, void *closure) except NULL:
+    return new_float(arena.grad[node_of(self)])
+
+
+cdef int set_grad(PyObject *self, PyObject *entry, void *closure) except -1:
+    cdef double number = 0.0
+    assign_number(entry, &number, "grad")
+    note_grad_write(number)
+    arena.grad[node_of(self)] = number
+    return 0
+
+
+cdef str operation_label(mg_node node):
+    cdef mg_meta *meta = &arena.meta[node]
+    cdef mg_op op = <mg_op>meta.op
+    cdef double exponent
+    if op == MG_NEURON:
+        op = arena.aux[node].call.activation
+        if op == MG_LEAF:
+            op = MG_ADD
+    cdef str label = mg_ops[<int>op].label.decode()
+    if meta.op != MG_POW_CONST:
+        return label
+    exponent = arena.aux[node].immediate
+    if meta.flags & MG_FLOAT_POWER:
+        return f"{label}{exponent}"
+    if meta.flags & MG_BOOL_POWER:
+        return f"{label}{exponent != 0.0}"
+    return f"{label}{int(exponent)}"
+
+
+cdef PyObject *get_op(PyObject *self, void *closure) except NULL:
+    assigned = handle_get(self, "_op", None)
+    return new_reference(operation_label(node_of(self)) if assigned is None else assigned)
+
+
+cdef int set_op(PyObject *self, PyObject *entry, void *closure) except -1:
+    if entry == NULL:
+        return handle_unset(self, "_op")
+    if not isinstance(<object>entry, str):
+        raise TypeError(f"_op must be a str, found {type(<object>entry).__name__}")
+    return handle_set(self, "_op", <object>entry)
+
+
+cdef PyObject *get_label(PyObject *self, void *closure) except NULL:
+    return new_reference(handle_get(self, "label", ""))
+
+
+cdef int set_label(PyObject *self, PyObject *entry, void *closure) except -1:
+    if entry == NULL:
+        return handle_unset(self, "label")
+    return handle_set(self, "label", <object>entry)
+
+
+cdef PyObject *get_backward(PyObject *self, void *closure) except NULL:
+    if arena.meta[node_of(self)].flags & MG_CUSTOM:
+        return new_reference(handle_get(self, "_backward", None))
+    return new_reference((<object>self)._propagate)
+
+
+cdef int set_backward(PyObject *self, PyObject *entry, void *closure) except -1:
+    expand_neuron(node_of(self))
+    make_ordinary(node_of(self))
+    if entry == NULL:
+        arena.meta[node_of(self)].flags &= ~MG_CUSTOM
+        return handle_unset(self, "_backward")
+    handle_set(self, "_backward", <object>entry)
+    arena.meta[node_of(self)].flags |= MG_CUSTOM
+    return 0
+
+
+cdef tuple operand_values(PyObject *self):
+    cdef const mg_node *operands
+    cdef uint32_t i, n_operands
+    expand_neuron(node_of(self))
+    n_operands = mg_node_operands(&arena, node_of(self), &operands)
+    result = []
+    for i in range(n_operands):
+        # Making a handle can move the columns.
+        mg_node_operands(&arena, node_of(self), &operands)
+        result.append(adopt(handle_of(operands[i])))
+    return tuple(result)
+
+
+cdef PyObject *get_children(PyObject *self, void *closure) except NULL:
+    return new_reference(operand_values(self))
+
+
+cdef PyObject *get_prev(PyObject *self, void *closure) except NULL:
+    return new_reference(set(operand_values(self)))
+
+
+cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
+    cdef mg_node node = node_of(self)
+    cdef const mg_node *operands
+    cdef uint32_t i, n_operands
+    cdef mg_status st = MG_OK
+    cdef mg_failure failure
+    expand_neuron(node)
+    n_operands = mg_node_operands(&arena, node, &operands)
+    if arena.meta[node].op == MG_LOCAL:
+        if arena.aux[node].extra.n_values == 0:
+            n_operands = 0
+    elif arena.meta[node].flags & MG_CUSTOM and (
+        handle_get(self, "_backward", None) != (<object>self)._propagate
+    ):
+        n_operands = 0  # only the closure knows
+    derivatives = []
+    for i in range(n_operands):
+        derivatives.append(mg_local_gradient(&arena, node, i, &st))
+        if st != MG_OK:
+            failure.node = node
+            failure.a = arena.data[operands[0]]
+            failure.b = arena.data[operands[n_operands - 1]]
+            raise_failure(st, &failure)
+    return new_reference(tuple(derivatives))
+
+
+cdef PyObject *get_dict(PyObject *self, void *closure) except NULL:
+    handle_ensure_dict(self)
+    return generic_dict(self, NULL)
+
+
+cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except -1:
+    generic_setattr(self, name, entry)
+    if (<ValueHandle *>self).dict != NULL and not (<ValueHandle *>self).tracked:
+        handle_note_dict(self)
+    return 0
+
+
+cdef PyObject *value_repr(PyObject *self) except NULL:
+    data = arena.data[node_of(self)]
+    grad = arena.grad[node_of(self)]
+    label = handle_get(self, "label", "")
+    suffix = f", label={label!r}" if label else ""
+    return new_reference(f"Value(data={data!r}, grad={grad!r}{suffix})")
+
+
+cdef PyObject *value_format(PyObject *self, PyObject *spec) except NULL:
+    text = <object>spec
+    if text == "":
+        return new_reference(str(<object>self))
+    return new_reference(format(arena.data[node_of(self)], text))
+
+
+cdef PyObject *value_item(PyObject *self, PyObject *unused) except NULL:
+    return get_data(self, NULL)

@@ -1,0 +1,53 @@
+# What must be said to the engine before a node is changed from outside.
+
+# How often something has changed that a fused layer relies on; the blocks of parameters that were
+# laid out before are then looked at again.
+cdef uint64_t structure_version = 1
+
+# What a deepcopy's memo and a pickler's snapshots remember are the numbers of nodes, perhaps from
+# one copy to the next. Meanwhile no layer may give its parameters other numbers.
+cdef int n_node_maps = 0
+
+
+def structure_changed():
+    """Note that some module is no longer what it was."""
+    global structure_version
+    structure_version += 1
+
+
+cdef int expand_neuron(mg_node node) except -1:
+    """Make the scalar graph of a fused neuron appear."""
+    if arena.meta[node].arity == MG_FUSED and mg_neuron_expand(&arena, node) != MG_OK:
+        raise MemoryError("no memory for the scalar graph of a neuron")
+    return 0
+
+
+cdef int make_ordinary(mg_node node) except -1:
+    """Take a parameter out of its layer's block: something about it cannot be fused."""
+    if arena.meta[node].flags & MG_PARAMETER:
+        structure_changed()
+        if mg_layer_block_dissolve(&arena, arena.aux[node].block) != MG_OK:
+            raise MemoryError("no memory for the scalar graphs of a layer")
+    return 0
+
+
+cdef inline int note_data_write(mg_node node) except -1:
+    """To be called before the data of a node is assigned, whoever does it."""
+    if arena.meta[node].flags & MG_PARAMETER:
+        if mg_layer_block_before_write(&arena, arena.aux[node].block) != MG_OK:
+            raise MemoryError("no memory to keep the weights that live graphs were made with")
+    return 0
+
+
+cdef inline void note_grad_write(double grad) noexcept:
+    """To be called when a gradient is assigned from outside the backward pass."""
+    if grad == 0.0 and signbit(grad):
+        arena.negative_zero_grads = 1
+
+
+cdef int count_node_maps(int change) except -1:
+    global n_node_maps
+    n_node_maps += change
+    if n_node_maps == 0:
+        structure_changed()  # a layer that had to stay as it was may try again
+    return 0

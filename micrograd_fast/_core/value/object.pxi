@@ -1,0 +1,78 @@
+# The object that a Value is to Python, and what of Python's C interface is called with explicit
+# reference counts.
+
+cdef extern from *:
+    """
+    typedef struct {
+        PyObject_HEAD
+        mg_node node;
+        int tracked;         /* whether the collector knows it, and why */
+        int seen;            /* whether the graph has shown it */
+        PyObject *dict;      /* attributes, _backward, label, an assigned _op; or NULL */
+        PyObject *weakrefs;
+    } ValueHandle;
+
+    /* Without a collection, which could run Python that looks at the node for which this handle is,
+     * or moves it. The next container that is allocated brings it on instead. */
+    static PyObject *new_untracked_handle(PyTypeObject *type) {
+        const int collecting = PyGC_Disable();
+        PyObject *self = (PyObject *)PyObject_GC_New(ValueHandle, type);
+        if (collecting) PyGC_Enable();
+        return self;
+    }
+    """
+    ctypedef struct ValueHandle:
+        mg_node node
+        int tracked
+        int seen
+        PyObject *dict
+        PyObject *weakrefs
+
+    PyObject *new_untracked_handle(PyTypeObject *) except NULL
+
+cdef extern from "Python.h":
+    ctypedef struct PyNumberMethods:
+        void *nb_add
+        void *nb_subtract
+        void *nb_multiply
+        void *nb_power
+        void *nb_negative
+
+    ctypedef int (*visitproc)(PyObject *, void *) noexcept
+    ctypedef PyObject *(*allocfunc)(PyTypeObject *, Py_ssize_t) except NULL
+    ctypedef struct PyTypeObject:
+        void *tp_init
+        void *tp_vectorcall
+        void *tp_getattro
+        allocfunc tp_alloc
+        void (*tp_free)(void *) noexcept
+        PyNumberMethods *tp_as_number
+
+    PyTypeObject *Py_TYPE(PyObject *o)
+    Py_ssize_t Py_REFCNT(PyObject *o)
+    void Py_SET_REFCNT(PyObject *o, Py_ssize_t count)
+    void Py_INCREF(PyObject *o)
+    void Py_DECREF(PyObject *o)
+    void Py_CLEAR(PyObject *o)
+    bint PyType_IsSubtype(PyTypeObject *a, PyTypeObject *b)
+    void PyObject_GC_Track(void *o)
+    void PyObject_GC_UnTrack(void *o)
+    void PyObject_ClearWeakRefs(PyObject *o)
+    bint PyObject_GC_IsTracked(PyObject *o)
+    PyObject *new_dict "PyDict_New"() except NULL
+    PyObject *dict_get "PyDict_GetItemWithError"(PyObject *d, PyObject *key) except? NULL
+
+cdef PyTypeObject *ValueType = NULL
+
+
+cdef inline bint is_value(PyObject *o) noexcept:
+    if Py_TYPE(o) == ValueType:
+        return True
+    # The common operands that are none are told apart without a walk over their bases.
+    return not PyFloat_CheckExact(o) and not PyLong_CheckExact(o) and PyType_IsSubtype(
+        Py_TYPE(o), ValueType
+    )
+
+
+cdef inline mg_node node_of(PyObject *value) noexcept:
+    return (<ValueHandle *>value).node

@@ -1,0 +1,362 @@
+# The forward pass: one node per operation.
+#
+# Where an operator is made of others (a - b is a + (-b)), it goes through the type's own slots
+# if a subclass or a patch has replaced them, as the pure-Python engine would.
+
+cdef extern from *:
+    """
+    /* One C function per row of the table, as a method needs it. */
+    static PyObject *(*mg_method)(PyObject *, PyObject *, mg_op);
+    #define OP(ID, name, ...) \\
+        static PyObject *mg_method_##name(PyObject *self, PyObject *argument) { \\
+            return mg_method(self, argument, MG_##ID); \\
+        }
+    #include "ops/ops.def"
+    #undef OP
+    static const PyCFunction mg_methods[MG_N_OPS] = {
+    #define OP(ID, name, ...) [MG_##ID] = mg_method_##name,
+    #include "ops/ops.def"
+    #undef OP
+    };
+    """
+    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *) except NULL
+    PyObject *(*mg_method)(PyObject *, PyObject *, mg_op) except NULL
+    PyCFunction mg_methods[]
+
+cdef extern from "Python.h":
+    PyObject *Py_NotImplemented
+    PyObject *Py_None
+    PyObject *PyNumber_Add(PyObject *, PyObject *) except NULL
+    PyObject *PyNumber_Multiply(PyObject *, PyObject *) except NULL
+    PyObject *PyNumber_Negative(PyObject *) except NULL
+    bint PyBool_Check(PyObject *o)
+
+
+cdef inline PyObject *not_implemented() noexcept:
+    Py_INCREF(Py_NotImplemented)
+    return Py_NotImplemented
+
+
+cdef PyObject *declined(PyObject *left, PyObject *right, str ufunc) except NULL:
+    """What an operator gives for an operand that is no number.
+
+    numpy's arrays leave the decision to Value (see ``__array_priority__``): they broadcast.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(<object>left, numpy.ndarray):
+        return new_reference(getattr(numpy, ufunc)(<object>left, <object>right))
+    return not_implemented()
+
+
+cdef inline bint adds_natively(PyObject *value) noexcept:
+    return Py_TYPE(value).tp_as_number.nb_add == <void *>value_add
+
+
+cdef inline bint multiplies_natively(PyObject *value) noexcept:
+    return Py_TYPE(value).tp_as_number.nb_multiply == <void *>value_multiply
+
+
+cdef inline bint negates_natively(PyObject *value) noexcept:
+    cdef PyNumberMethods *slots = Py_TYPE(value).tp_as_number
+    return slots.nb_negative == <void *>value_negative and slots.nb_multiply == <void *>value_multiply
+
+
+cdef inline bint raises_natively(PyObject *value) noexcept:
+    return Py_TYPE(value).tp_as_number.nb_power == <void *>value_power
+
+
+cdef mg_node try_computed(mg_op op, mg_node a, mg_node b, double k, mg_status *st) noexcept:
+    """A node of one or two operands, not referenced yet; MG_NO_NODE and a status, with the arena
+    unchanged, on failure."""
+    cdef double b_data = 0.0 if b == MG_NO_NODE else arena.data[b]
+    cdef double data = mg_op_value(op, arena.data[a], b_data, k, 0.0, st)
+    cdef mg_node node
+    if st[0] != MG_OK:
+        return MG_NO_NODE
+    node = mg_arena_node(&arena, op, a, b, k, data)
+    if node == MG_NO_NODE:
+        st[0] = MG_NO_MEMORY
+    return node
+
+
+cdef int raise_forward(mg_status st, mg_op op, mg_node a, mg_node b, double k) except -1:
+    return raise_status(st, op, arena.data[a], k if b == MG_NO_NODE else arena.data[b])
+
+
+cdef mg_node leaf(double data) except? 0xFFFFFFFF:
+    cdef mg_node node = mg_arena_leaf(&arena, data)
+    if node == MG_NO_NODE:
+        raise_status(MG_NO_MEMORY, MG_LEAF, data, 0.0)
+    return node
+
+
+cdef int discard_unused(mg_node node) except -1:
+    """Undo a node that did not find a user."""
+    if node != MG_NO_NODE and arena.meta[node].refs == 0:
+        mg_arena_discard(&arena, node)
+    return 0
+
+
+cdef PyObject *with_handle(PyObject *self, mg_node node) noexcept:
+    handle_attach(self, node)
+    return self
+
+
+cdef PyObject *apply(mg_op op, mg_node a, mg_node b, double k) except NULL:
+    """The Value of an operation on nodes that the caller keeps alive."""
+    cdef mg_status st = MG_OK
+    cdef PyObject *self = handle_new()
+    cdef mg_node node = try_computed(op, a, b, k, &st)
+    if node != MG_NO_NODE:
+        return with_handle(self, node)
+    Py_DECREF(self)
+    raise_forward(st, op, a, b, k)
+
+
+cdef PyObject *apply_to_fresh(PyObject *self, mg_op op, mg_node a, mg_node b) except NULL:
+    """Complete the handle ``self`` with an operation on two nodes, of which some are new and have
+    no other user. One that is MG_NO_NODE says that memory ran out."""
+    cdef mg_status st = MG_NO_MEMORY
+    cdef mg_node node = MG_NO_NODE
+    if a != MG_NO_NODE and b != MG_NO_NODE:
+        st = MG_OK
+        node = try_computed(op, a, b, 0.0, &st)
+        if node != MG_NO_NODE:
+            return with_handle(self, node)
+    Py_DECREF(self)
+    try:
+        if st == MG_NO_MEMORY:
+            raise_status(st, op, 0.0, 0.0)
+        raise_forward(st, op, a, b, 0.0)
+    finally:
+        discard_unused(a)
+        discard_unused(b)
+
+
+cdef inline PyObject *apply_number(mg_op op, PyObject *value, double number) except NULL:
+    """The Value of an operation on a Value and a number, which becomes a leaf."""
+    cdef PyObject *self = handle_new()
+    return apply_to_fresh(self, op, node_of(value), mg_arena_literal(&arena, number))
+
+
+cdef mg_node negated(mg_node node) noexcept:
+    """``node * -1`` without a handle; MG_NO_NODE when memory is out."""
+    cdef mg_status st = MG_OK
+    cdef mg_node minus_one = mg_arena_literal(&arena, -1.0), product
+    if minus_one == MG_NO_NODE:
+        return MG_NO_NODE
+    product = try_computed(MG_MUL, node, minus_one, 0.0, &st)
+    if product == MG_NO_NODE:
+        mg_arena_discard(&arena, minus_one)
+    return product
+
+
+cdef inline PyObject *commuting(mg_op op, PyObject *left, PyObject *right) except NULL:
+    """``+`` and ``*``, whose reflection is the operator itself with the Value first."""
+    cdef double number
+    cdef PyObject *self
+    cdef mg_node a, b, node
+    if is_value(left):
+        if is_value(right):
+            a = node_of(left)
+            b = node_of(right)
+            self = handle_new()
+            node = mg_arena_node(&arena, op, a, b, 0.0,
+                                 mg_op_value(op, arena.data[a], arena.data[b], 0.0, 0.0, NULL))
+            if node != MG_NO_NODE:
+                return with_handle(self, node)
+            Py_DECREF(self)
+            raise_status(MG_NO_MEMORY, op, 0.0, 0.0)
+        if operand_number(right, &number) == NOT_A_NUMBER:
+            return not_implemented()
+        return apply_number(op, left, number)
+    if operand_number(left, &number) == NOT_A_NUMBER:
+        return declined(left, right, "add" if op == MG_ADD else "multiply")
+    return apply_number(op, right, number)
+
+
+cdef PyObject *value_add(PyObject *left, PyObject *right) except NULL:
+    if not is_value(left) and not adds_natively(right):
+        return PyNumber_Add(right, left)
+    return commuting(MG_ADD, left, right)
+
+
+cdef PyObject *value_multiply(PyObject *left, PyObject *right) except NULL:
+    if not is_value(left) and not multiplies_natively(right):
+        return PyNumber_Multiply(right, left)
+    return commuting(MG_MUL, left, right)
+
+
+cdef object MINUS_ONE = -1
+
+
+cdef PyObject *value_negative(PyObject *value) except NULL:
+    if not multiplies_natively(value):
+        return PyNumber_Multiply(value, <PyObject *>MINUS_ONE)
+    return apply_number(MG_MUL, value, -1.0)
+
+
+cdef PyObject *add_released(PyObject *left, PyObject *right, PyObject *temporary) except NULL:
+    """``left + right``, dropping the reference to ``temporary``, which is one of the two."""
+    try:
+        return PyNumber_Add(left, right)
+    finally:
+        Py_DECREF(temporary)
+
+
+cdef PyObject *multiply_released(PyObject *left, PyObject *right, PyObject *temporary) except NULL:
+    try:
+        return PyNumber_Multiply(left, right)
+    finally:
+        Py_DECREF(temporary)
+
+
+cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
+    """``a - b`` is ``a + (-b)``; ``number - b`` is ``(-b) + number``."""
+    cdef PyObject *self
+    cdef PyObject *minus_right_value
+    cdef double number
+    cdef mg_node minus_right
+    if not is_value(right):
+        if operand_number(right, &number) == NOT_A_NUMBER:
+            return not_implemented()
+        if not adds_natively(left):
+            minus_right_value = PyNumber_Negative(right)
+            return add_released(left, minus_right_value, minus_right_value)
+        # An int has no negative zero: -0 is 0.
+        number = 0.0 if number == 0.0 and PyLong_Check(right) else -number
+        return apply_number(MG_ADD, left, number)
+    if not is_value(left) and operand_number(left, &number) == NOT_A_NUMBER:
+        return declined(left, right, "subtract")
+    if not negates_natively(right) or not adds_natively(left if is_value(left) else right):
+        minus_right_value = PyNumber_Negative(right)
+        return add_released(left, minus_right_value, minus_right_value)
+    self = handle_new()
+    minus_right = negated(node_of(right))
+    if is_value(left):
+        return apply_to_fresh(self, MG_ADD, node_of(left), minus_right)
+    return apply_to_fresh(self, MG_ADD, minus_right, mg_arena_literal(&arena, number))
+
+
+cdef PyObject *power_of(PyObject *value, object exponent) except NULL:
+    """``value ** exponent`` with whatever ``**`` now means for this type."""
+    result = (<object>value) ** exponent
+    Py_INCREF(<PyObject *>result)
+    return <PyObject *>result
+
+
+cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
+    """``a / b`` is ``a * b**-1``; with a number on either side likewise."""
+    cdef PyObject *self
+    cdef PyObject *inverse
+    cdef object boxed
+    cdef double number, reciprocal
+    cdef mg_status st = MG_OK
+    cdef mg_node power
+    if not is_value(right):
+        if operand_number(right, &number) == NOT_A_NUMBER:
+            return not_implemented()
+        reciprocal = mg_pow(number, -1.0, &st)
+        if st != MG_OK:
+            raise_status(st, MG_POW_CONST, number, -1.0)
+        if multiplies_natively(left):
+            return apply_number(MG_MUL, left, reciprocal)
+        boxed = <object>reciprocal
+        return PyNumber_Multiply(left, <PyObject *>boxed)
+    if not is_value(left) and operand_number(left, &number) == NOT_A_NUMBER:
+        return declined(left, right, "true_divide")
+    if not raises_natively(right) or not multiplies_natively(left if is_value(left) else right):
+        inverse = power_of(right, MINUS_ONE)
+        return multiply_released(left, inverse, inverse)
+    self = handle_new()
+    power = try_computed(MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0, &st)
+    if power == MG_NO_NODE and st != MG_NO_MEMORY:
+        Py_DECREF(self)
+        raise_forward(st, MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0)
+    if is_value(left):
+        return apply_to_fresh(self, MG_MUL, node_of(left), power)
+    return apply_to_fresh(self, MG_MUL, power, mg_arena_literal(&arena, number))
+
+
+cdef bint exponent_reads_back(PyObject *exponent, double number) except -1:
+    """Whether the stored double, and three kinds of number, can tell how the exponent was
+    written; ``_op`` promises its text."""
+    if PyLong_CheckExact(exponent):
+        return abs(number) < 2.0**53
+    return PyFloat_Check(exponent) or PyBool_Check(exponent)
+
+
+cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus) except NULL:
+    cdef double number
+    cdef PyObject *self
+    cdef mg_node node
+    if modulus != Py_None:
+        return not_implemented()
+    if is_value(base) and is_value(exponent):
+        return apply(MG_POW, node_of(base), node_of(exponent), 0.0)
+    if not is_value(base):
+        if operand_number(base, &number) == NOT_A_NUMBER:
+            return declined(base, exponent, "power")
+        self = handle_new()
+        return apply_to_fresh(self, MG_POW, mg_arena_literal(&arena, number), node_of(exponent))
+    if operand_number(exponent, &number) == NOT_A_NUMBER:
+        return not_implemented()
+    self = apply(MG_POW_CONST, node_of(base), MG_NO_NODE, number)
+    node = node_of(self)
+    if PyBool_Check(exponent):
+        arena.meta[node].flags |= MG_BOOL_POWER
+    elif not PyLong_Check(exponent) and PyFloat_Check(exponent):
+        arena.meta[node].flags |= MG_FLOAT_POWER
+    if not exponent_reads_back(exponent, number):
+        try:
+            handle_set(self, "_op", f"**{<object>exponent}")
+        except BaseException:
+            Py_DECREF(self)
+            raise
+    return self
+
+
+cdef PyObject *value_absolute(PyObject *value) except NULL:
+    return apply(MG_ABS, node_of(value), MG_NO_NODE, 0.0)
+
+
+cdef PyObject *value_method(PyObject *self, PyObject *argument, mg_op op) except NULL:
+    """Any method of the table: ``v.tanh()``, ``v.maximum(other)``."""
+    cdef double number
+    if mg_ops[<int>op].arity == 1:
+        return apply(op, node_of(self), MG_NO_NODE, 0.0)
+    if is_value(argument):
+        return apply(op, node_of(self), node_of(argument), 0.0)
+    number = require_number(<object>argument, f"the argument of {operation_name(op)}")
+    return apply_number(op, self, number)
+
+
+mg_method = value_method
+
+
+cdef object with_immediate(PyObject *self, mg_op op, object immediate, str name):
+    return adopt(apply(op, node_of(self), MG_NO_NODE, require_number(immediate, name)))
+
+
+cdef object clipped(PyObject *self, object low, object high):
+    cdef double k = -INFINITY if low is None else require_number(low, "low")
+    cdef double h = INFINITY if high is None else require_number(high, "high")
+    cdef double a = arena.data[node_of(self)]
+    cdef mg_status st = MG_OK
+    cdef mg_extra *bounds
+    cdef mg_node node = MG_NO_NODE
+    cdef PyObject *result
+    if not k <= h:
+        raise ValueError(f"clip wants low <= high, found low={k!r} and high={h!r}")
+    result = handle_new()
+    bounds = mg_extra_new(0, 2)
+    if bounds != NULL:
+        bounds.values[0] = k
+        bounds.values[1] = h
+        node = mg_arena_node_extra(&arena, MG_CLIP, node_of(self), bounds,
+                                   mg_op_value(MG_CLIP, a, 0.0, k, h, &st))
+    if node == MG_NO_NODE:
+        mg_free(bounds)
+        Py_DECREF(result)
+        raise_status(MG_NO_MEMORY, MG_CLIP, a, 0.0)
+    return adopt(with_handle(result, node))
