@@ -5,33 +5,32 @@ CC ?= cc
 
 python := $(abspath $(VENV))/bin/python
 pip := $(python) -m pip --disable-pip-version-check --quiet
-# What an earlier build left could end up in the package.
-install := rm -rf build/lib* build/bdist* && $(pip) install
+# In place: what lies here is what runs, and only what has changed is compiled.
+install := $(pip) install --editable
 
-c_sources := $(sort $(wildcard csrc/*.c csrc/tests/*.c))
-c_headers := $(wildcard csrc/*.h csrc/*.inc csrc/*.def csrc/tests/*.h)
+c_sources := $(sort $(wildcard csrc/*/*.c csrc/tests/*/*.c))
+c_headers := $(wildcard csrc/*/*.h csrc/*/*.inc csrc/*/*.def)
 # Clang's warning of loops that stay as they are is off, as in setup.py.
 c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -Wno-pass-failed -ffp-contract=off -Icsrc -DMG_TESTING
 
 .PHONY: demo digits test develop test-c sanitize test-all-pythons fuzz-layers bench lint typecheck wheel clean
 
-# -I and the change of folder keep the source folder off the path: what runs is what is installed.
 demo: $(VENV)
 	$(install) '.[demo]'
-	$(python) -I -m micrograd_fast demo $(ARGS)
+	$(python) -m micrograd_fast demo $(ARGS)
 
 digits: $(VENV)
 	$(install) '.[demo]'
-	$(python) -I examples/digits.py $(ARGS)
+	$(python) examples/digits.py $(ARGS)
 
 TEST_EXTRA ?= test
 test: $(VENV)
 	$(install) '.[$(TEST_EXTRA)]'
-	cd tests && $(python) -m pytest $(ARGS)
-	cd tests && $(python) -m pytest --doctest-modules --pyargs micrograd_fast
+	$(python) -m pytest $(ARGS)
+	$(python) -m pytest --doctest-modules micrograd_fast
 
 develop: $(VENV)
-	MICROGRAD_FAST_WERROR=1 $(pip) install --editable '.[dev]'
+	MICROGRAD_FAST_WERROR=1 MICROGRAD_FAST_DEBUG=1 $(install) '.[dev]'
 
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
@@ -67,7 +66,7 @@ test-all-pythons:
 # Random lives of models until the time is up; the suite has a few of them.
 fuzz-layers: $(VENV)
 	$(install) '.[$(TEST_EXTRA)]'
-	cd tests && $(python) fuzz_layers.py $(or $(ARGS),--seconds 600)
+	$(python) tests/fuzz_layers.py $(or $(ARGS),--seconds 600)
 
 # BENCH_EXTRA=bench-frozen brings JAX and CasADi, too.
 BENCH_EXTRA ?= bench
@@ -80,8 +79,6 @@ lint: develop
 	$(python) -m ruff format --check
 	$(abspath $(VENV))/bin/clang-format --dry-run --Werror $(c_sources) $(filter %.h %.inc,$(c_headers))
 
-# From this folder: stubs that mypy does not find are not compared, and it finds none of an editable
-# install elsewhere.
 typecheck: develop
 	$(python) -m mypy
 	$(python) -m mypy.stubtest --ignore-missing-stub --allowlist tests/stubtest-allowlist.txt \
