@@ -81,8 +81,8 @@ lint: develop
 
 typecheck: develop
 	$(python) -m mypy
-	$(python) -m mypy.stubtest --ignore-missing-stub --allowlist tests/stubtest-allowlist.txt \
-	    micrograd_fast
+	$(python) -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \
+	    --allowlist tests/stubtest-allowlist.txt micrograd_fast._core
 
 wheel: $(VENV)
 	$(pip) install build

@@ -1,12 +1,26 @@
 """Minibatches of lists and arrays."""
 
+from __future__ import annotations
+
 import operator
 import random
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 __all__ = ["minibatches"]
 
 
-def minibatches(*columns, batch_size, shuffle=True, seed=None, drop_last=False):
+def minibatches(
+    *columns: Any,
+    batch_size: int,
+    shuffle: bool = True,
+    seed: int | random.Random | None = None,
+    drop_last: bool = False,
+) -> Iterator[tuple[Any, ...]]:
     """Go once through columns of one length, in batches of rows that belong together.
 
     Parameters
@@ -63,7 +77,7 @@ def minibatches(*columns, batch_size, shuffle=True, seed=None, drop_last=False):
     )
 
 
-def _generator(seed):
+def _generator(seed: int | random.Random | None) -> Any:
     if seed is None:
         return random
     if isinstance(seed, random.Random):
@@ -73,7 +87,7 @@ def _generator(seed):
     return random.Random(operator.index(seed))
 
 
-def _taken(column, rows):
+def _taken(column: Any, rows: list[int]) -> Any:
     """Some rows of a column."""
     if hasattr(column, "shape"):
         return column[rows]

@@ -7,10 +7,31 @@ Nothing recurses, and every function takes time in proportion to the nodes.
 Nodes are named n0, n1, ... in topological order, so the same graph is always drawn the same.
 """
 
+from __future__ import annotations
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Literal, Protocol, TextIO, TypeAlias, TypeVar
+
+    class _Graph(Protocol):
+        """What a node of either engine has."""
+
+        data: float
+        grad: float
+        label: str
+        _op: str
+
+        @property
+        def _children(self) -> tuple[Any, ...]: ...
+
+    _Node = TypeVar("_Node", bound=_Graph)
+    _Pairs: TypeAlias = list[tuple[str, str]]
+
 __all__ = ["draw_dot", "draw_graph", "print_graph", "topological_sort", "trace"]
 
 
-def topological_sort(root):
+def topological_sort(root: _Node) -> list[_Node]:
     """List the nodes of a graph with every operand before what was made of it.
 
     The order is the one that backward goes through from its end: depth first, operands from
@@ -57,7 +78,7 @@ def topological_sort(root):
     return order
 
 
-def trace(root):
+def trace(root: _Node) -> tuple[set[_Node], set[tuple[_Node, _Node]]]:
     """Collect the nodes and the edges of a graph.
 
     Parameters
@@ -89,7 +110,7 @@ def trace(root):
     return set(nodes), edges
 
 
-def print_graph(root, file=None):
+def print_graph(root: _Graph, file: TextIO | None = None) -> None:
     """Print a listing of a graph, one line for each node, `root` last.
 
     Parameters
@@ -118,7 +139,7 @@ def print_graph(root, file=None):
     print(draw_graph(root), file=file)
 
 
-def draw_graph(root, format="text"):
+def draw_graph(root: _Graph, format: Literal["text", "dot"] = "text") -> str:
     """Describe a graph in text: a listing, or the source of a drawing.
 
     Parameters
@@ -160,7 +181,7 @@ def draw_graph(root, format="text"):
     raise ValueError(f"format must be 'text' or 'dot', found {format!r}")
 
 
-def draw_dot(root, format="svg", rankdir="LR"):
+def draw_dot(root: _Graph, format: str = "svg", rankdir: str = "LR") -> Any:
     """Draw a graph with Graphviz: a box for each node, a small ellipse for each operation.
 
     Parameters
@@ -201,7 +222,7 @@ def draw_dot(root, format="svg", rankdir="LR"):
     return dot
 
 
-def _listing(root):
+def _listing(root: _Graph) -> str:
     nodes = topological_sort(root)
     names = {node: f"n{i}" for i, node in enumerate(nodes)}
     formulas = []
@@ -219,7 +240,7 @@ def _listing(root):
     return "\n".join(lines)
 
 
-def _dot_source(root):
+def _dot_source(root: _Graph) -> str:
     boxes, operations, arrows = _drawing(root)
     lines = ["digraph {", "    rankdir=LR"]
     lines += [f"    {name} [label={_quote(label)} shape=record]" for name, label in boxes]
@@ -229,10 +250,12 @@ def _dot_source(root):
     return "\n".join(lines)
 
 
-def _drawing(root):
+def _drawing(root: _Graph) -> tuple[_Pairs, _Pairs, _Pairs]:
     """List what is drawn: boxes and operations as (name, label), arrows as (name, name)."""
     names = {node: f"n{i}" for i, node in enumerate(topological_sort(root))}
-    boxes, operations, arrows = [], [], []
+    boxes: _Pairs = []
+    operations: _Pairs = []
+    arrows: _Pairs = []
     for node, name in names.items():
         label = _escape(node.label, "{}|<>")
         fields = (
@@ -251,7 +274,7 @@ def _drawing(root):
     return boxes, operations, arrows
 
 
-def _escape(text, special=""):
+def _escape(text: object, special: str = "") -> str:
     """Write `text` so that Graphviz shows it as it is in a label; `special` gets backslashes."""
     escaped = str(text).replace("\\", "\\\\").replace("&", "&amp;").replace("\n", "\\n")
     for character in special:
@@ -259,5 +282,5 @@ def _escape(text, special=""):
     return escaped
 
 
-def _quote(label):
+def _quote(label: str) -> str:
     return '"' + label.replace('"', '\\"') + '"'

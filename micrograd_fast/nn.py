@@ -9,6 +9,8 @@ appears when somebody looks at it. To know that a layer still is ordinary withou
 weight, the engine is told whenever an attribute or a list of a module changes.
 """
 
+from __future__ import annotations
+
 import random
 
 from ._core import (
@@ -21,6 +23,16 @@ from ._core import (
     structure_changed,
 )
 from .engine import Value
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
+
+    import numpy.typing as npt
+
+    from ._core import _Number
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
@@ -46,10 +58,10 @@ _ACTIVATIONS = (
 _LINEAR = (None, "linear")
 
 
-def _reporting(method):
+def _reporting(method: Callable[..., Any]) -> Any:
     """A list method that tells the engine of the change."""
 
-    def changing(self, *args, **kwargs):
+    def changing(self: _ModuleList, *args: Any, **kwargs: Any) -> Any:
         structure_changed()
         return method(self, *args, **kwargs)
 
@@ -58,7 +70,7 @@ def _reporting(method):
     return changing
 
 
-class _ModuleList(list):
+class _ModuleList(list["Any"]):
     """The weights of a neuron or the neurons of a layer: a list whose changes are known."""
 
     __slots__ = ()
@@ -80,22 +92,22 @@ class _ModuleList(list):
 class _Reporting:
     """A module whose attributes the engine watches."""
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # Perhaps where in memory another module was
         structure_changed()
         return super().__new__(cls)
 
     @property
-    def __dict__(self):
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         # To be written to, for all that one can know: copy and pickle do
         structure_changed()
         return instance_dict(self)
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         structure_changed()
         super().__setattr__(name, value)
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         structure_changed()
         super().__delattr__(name)
 
@@ -125,12 +137,12 @@ class Module:
     0.0
     """
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
         for p in self.parameters():
             p.grad = 0.0
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         """List what there is to train.
 
         Returns
@@ -140,7 +152,7 @@ class Module:
         """
         return []
 
-    def predict(self, x):
+    def predict(self, x: npt.ArrayLike) -> Any:
         """Give the outputs as plain numbers, to the bit those of a call, and keep no graph.
 
         Where every layer is an ordinary one, no graph is made in the first place. Needs numpy.
@@ -180,7 +192,7 @@ class Module:
             return outputs
         return outputs[0] if outputs.ndim == 2 else float(outputs[0])
 
-    def _predicted(self, rows, numpy):
+    def _predicted(self, rows: npt.NDArray[Any], numpy: Any) -> Any:
         """The outputs for a 2-D array: one number for each row, or a row of several."""
         layers = self._ordinary_layers() if rows.dtype.kind in "biuf" else []
         if layers:
@@ -190,10 +202,11 @@ class Module:
                 shape = (len(rows), width) if width > 1 else (len(rows),)
                 return numpy.frombuffer(outputs, count=len(rows) * width).reshape(shape)
         # A row's graph is gone before that of the next one is made.
-        outputs = [_plain(self(row)) for row in rows.tolist()]
+        model: Any = self  # which a subclass has made callable
+        outputs = [_plain(model(row)) for row in rows.tolist()]
         return numpy.array(outputs, dtype=numpy.float64)
 
-    def _ordinary_layers(self):
+    def _ordinary_layers(self) -> list[Layer]:
         """The layers that a call evaluates in order, if it does nothing else."""
         return []
 
@@ -241,19 +254,19 @@ class Neuron(_Reporting, Module):
     Value(data=0.0, grad=0.0)
     """
 
-    activation = "relu"  # for a subclass whose __init__ sets only w, b and nonlin
+    activation: str | None = "relu"  # for a subclass whose __init__ sets only w, b and nonlin
 
-    def __init__(self, nin, nonlin=True, activation="relu"):
+    def __init__(self, nin: int, nonlin: bool = True, activation: str | None = "relu") -> None:
         _check_size("nin", nin)
         if activation not in _LINEAR and activation not in _ACTIVATIONS:
             choices = ", ".join(("linear", *_ACTIVATIONS))
             raise ValueError(f"unknown activation {activation!r}; the choices are {choices}")
-        self.w = _ModuleList([Value(random.uniform(-1, 1)) for _ in range(nin)])
+        self.w: list[Value] = _ModuleList([Value(random.uniform(-1, 1)) for _ in range(nin)])
         self.b = Value(0)
         self.nonlin = nonlin
         self.activation = activation
 
-    def __call__(self, x):
+    def __call__(self, x: Iterable[Value | _Number]) -> Any:
         """Evaluate the neuron.
 
         Parameters
@@ -279,7 +292,7 @@ class Neuron(_Reporting, Module):
             return out
         return self._by_row(x) if _has_rows(x) else self._by_weight(_sized(x))
 
-    def _by_row(self, x):
+    def _by_row(self, x: Any) -> list[Value]:
         # Not self(row): a subclass whose __call__ hands the rows on has seen them already.
         outs = []
         for row in _rows(x):
@@ -287,7 +300,7 @@ class Neuron(_Reporting, Module):
             outs.append(self._by_weight(row) if out is None else out)
         return outs
 
-    def _by_weight(self, x):
+    def _by_weight(self, x: Sequence[Value | _Number]) -> Value:
         if len(x) != len(self.w):
             raise ValueError(
                 f"a neuron with {len(self.w)} weights was given {len(x)} inputs{_hint(x)}"
@@ -302,9 +315,10 @@ class Neuron(_Reporting, Module):
         if not self.nonlin or self.activation in _LINEAR:
             return act
         # A method call, so that one that a program has put on Value is the one that runs
-        return getattr(act, self.activation)()
+        activated: Value = getattr(act, self.activation)()
+        return activated
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         """List the weights, then the bias.
 
         Returns
@@ -313,7 +327,7 @@ class Neuron(_Reporting, Module):
         """
         return [*self.w, self.b]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         if not self.nonlin or self.activation in _LINEAR:
             kind = "Linear"
         else:
@@ -353,12 +367,12 @@ class Layer(_Reporting, Module):
     2
     """
 
-    def __init__(self, nin, nout, **kwargs):
+    def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
         _check_size("nin", nin)
         _check_size("nout", nout)
-        self.neurons = _ModuleList([Neuron(nin, **kwargs) for _ in range(nout)])
+        self.neurons: list[Neuron] = _ModuleList([Neuron(nin, **kwargs) for _ in range(nout)])
 
-    def __call__(self, x):
+    def __call__(self, x: Iterable[Value | _Number]) -> Any:
         """Evaluate every neuron.
 
         Parameters
@@ -386,17 +400,17 @@ class Layer(_Reporting, Module):
             return self._by_neuron(x)
         return out[0] if len(out) == 1 else out
 
-    def _by_neuron(self, x):
+    def _by_neuron(self, x: Iterable[Value | _Number]) -> Any:
         out = fused_layer(self, x)
         if out is None:
             x = _sized(x)  # a generator lasts for one neuron only
             out = [neuron(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
-    def _ordinary_layers(self):
+    def _ordinary_layers(self) -> list[Layer]:
         return [self] if type(self) is Layer and Layer.__call__ is _LAYER_CALL else []
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         """List the parameters of each neuron in turn.
 
         Returns
@@ -405,7 +419,7 @@ class Layer(_Reporting, Module):
         """
         return [p for neuron in self.neurons for p in neuron.parameters()]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
 
 
@@ -442,7 +456,7 @@ class MLP(Module):
     0.23550571390294128
     """
 
-    def __init__(self, nin, nouts, activation="relu"):
+    def __init__(self, nin: int, nouts: Iterable[int], activation: str | None = "relu") -> None:
         if not hasattr(nouts, "__iter__"):
             raise TypeError(f"nouts must be an iterable of ints, found {type(nouts).__name__}")
         sizes = [nin, *nouts]
@@ -454,7 +468,7 @@ class MLP(Module):
             for i in range(n_layers)
         ]
 
-    def __call__(self, x):
+    def __call__(self, x: Iterable[Value | _Number]) -> Any:
         """Evaluate the layers in order.
 
         Parameters
@@ -479,7 +493,7 @@ class MLP(Module):
             return [self._by_layer(row) for row in _rows(x)]
         return self._by_layer(x)
 
-    def _by_layer(self, x):
+    def _by_layer(self, x: Any) -> Any:
         out = fused_stack(self.layers, x)
         if out is not None:
             return out[0] if len(out) == 1 else out
@@ -488,7 +502,7 @@ class MLP(Module):
             x = layer([x] if i > 0 and isinstance(x, Value) else x)
         return x
 
-    def parameters(self):
+    def parameters(self) -> list[Value]:
         """List the parameters of each layer in turn.
 
         Returns
@@ -497,17 +511,17 @@ class MLP(Module):
         """
         return [p for layer in self.layers for p in layer.parameters()]
 
-    def _ordinary_layers(self):
+    def _ordinary_layers(self) -> list[Layer]:
         layers = self.layers
         if type(self).__call__ is not _MLP_CALL or Layer.__call__ is not _LAYER_CALL:
             return []
         return layers if all(type(layer) is Layer for layer in layers) else []
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
 
 
-def _has_rows(x):
+def _has_rows(x: Any) -> bool:
     if type(x) is list:
         return False
     n_axes = getattr(x, "ndim", None)
@@ -516,7 +530,7 @@ def _has_rows(x):
     return n_axes == 2
 
 
-def _rows(x):
+def _rows(x: Any) -> Any:
     """The rows of a 2-D array as lists, whoever made it."""
     if hasattr(x, "tolist"):
         return x.tolist()
@@ -525,14 +539,14 @@ def _rows(x):
     return numpy.asarray(x).tolist()
 
 
-def _plain(out):
+def _plain(out: Any) -> Any:
     """What a call gave, as numbers."""
     if isinstance(out, (list, tuple)):
         return [_plain(part) for part in out]
     return out.data if isinstance(out, Value) else out
 
 
-def _sized(x):
+def _sized(x: Any) -> Any:
     """`x`, or a list of it where it can be read once only."""
     if hasattr(x, "__len__"):
         return x
@@ -541,7 +555,7 @@ def _sized(x):
     return list(x)
 
 
-def _hint(x):
+def _hint(x: Iterable[object]) -> str:
     """How an error about some inputs goes on where one of them is no scalar."""
     for xi in x:
         if isinstance(xi, (list, tuple)):
@@ -551,7 +565,7 @@ def _hint(x):
     return ""
 
 
-def _check_size(name, size):
+def _check_size(name: str, size: int) -> None:
     """Refuse a size that is not a positive int."""
     if not hasattr(type(size), "__index__"):
         raise TypeError(f"{name} must be an int, not {type(size).__name__}")

@@ -4,9 +4,22 @@ A step is one C loop over the parameters, which may be any list of Values. Its a
 of the same rule written out in Python, line by line, to the last bit.
 """
 
+from __future__ import annotations
+
 import math
 
 from ._core import Updates, first_repeated
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TypeAlias
+
+    from .engine import Value
+
+    _Parameters: TypeAlias = Iterable[Value] | Iterable[dict[str, Any]]
+    _Group: TypeAlias = dict[str, Any]
 
 __all__ = [
     "SGD",
@@ -21,7 +34,7 @@ __all__ = [
 ]
 
 
-def _check(name, number, low=0.0, below=math.inf):
+def _check(name: str, number: float, low: float = 0.0, below: float = math.inf) -> None:
     try:
         is_within = low <= number < below
     except TypeError:
@@ -34,21 +47,21 @@ def _check(name, number, low=0.0, below=math.inf):
 class _Optimizer:
     """What all optimizers share: groups of parameters and their state."""
 
-    def __init__(self, params, defaults):
+    def __init__(self, params: _Parameters, defaults: _Group) -> None:
         if not hasattr(params, "__iter__"):
             raise TypeError(
                 "an optimizer wants a list of Values, such as model.parameters(), found"
                 f" {type(params).__name__}"
             )
-        groups = list(params)
+        groups: list[Any] = list(params)
         if not groups:
             raise ValueError("an optimizer wants at least one parameter, found an empty list")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         self.defaults = defaults
-        self.param_groups = []
-        self._updates = []
-        self._n_steps = []
+        self.param_groups: list[_Group] = []
+        self._updates: list[Updates] = []
+        self._n_steps: list[int] = []
         for group in groups:
             group = {**defaults, **group, "params": list(group["params"])}
             self._check_group(group)
@@ -59,18 +72,18 @@ class _Optimizer:
         if repeated is not None:
             raise ValueError(f"a parameter appears twice in the optimizer: {repeated!r}")
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""
         for updates in self._updates:
             updates.zero_grad()
 
-    def step(self):
+    def step(self) -> None:
         """Update every parameter from its gradient."""
         for i, group in enumerate(self.param_groups):
             self._n_steps[i] += 1
             self._step_group(self._updates[i], group, self._n_steps[i])
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the state as plain numbers, in PyTorch's layout.
 
         Returns
@@ -78,7 +91,8 @@ class _Optimizer:
         dict
             ``state``, by the running number of the parameter, and ``param_groups``.
         """
-        state, groups = {}, []
+        state: dict[int, _Group] = {}
+        groups: list[_Group] = []
         for updates, group, n_steps in zip(
             self._updates, self.param_groups, self._n_steps, strict=True
         ):
@@ -88,7 +102,7 @@ class _Optimizer:
             groups.append({**group, "params": list(numbers)})
         return {"state": state, "param_groups": groups}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state that `state_dict` gave.
 
         Parameters
@@ -116,11 +130,27 @@ class _Optimizer:
             raise ValueError(
                 f"{type(self).__name__} wants {error} in its state, found none"
             ) from None
-        for i, (saved, (n_steps, *numbers)) in enumerate(zip(groups, columns, strict=True)):
+        for i, (saved, (n_steps, first, second)) in enumerate(zip(groups, columns, strict=True)):
             options = {key: option for key, option in saved.items() if key != "params"}
             self.param_groups[i].update(options)
-            self._updates[i].set_columns(*numbers, n_steps > 0)
+            self._updates[i].set_columns(first, second, n_steps > 0)
             self._n_steps[i] = n_steps
+
+    def _check_group(self, group: _Group) -> None:
+        """Raise for an option that is out of range."""
+        raise NotImplementedError
+
+    def _step_group(self, updates: Updates, group: _Group, n_steps: int) -> None:
+        """Update the parameters of a group, for the `n_steps`-th time."""
+        raise NotImplementedError
+
+    def _entry(self, n_steps: int, first: float, second: float) -> dict[str, float]:
+        """The state of a parameter, by PyTorch's names."""
+        raise NotImplementedError
+
+    def _columns(self, entries: list[dict[str, Any]]) -> tuple[int, list[float], list[float]]:
+        """The way back from the entries of a group: the steps and the two columns."""
+        raise NotImplementedError
 
 
 class SGD(_Optimizer):
@@ -155,8 +185,14 @@ class SGD(_Optimizer):
     """
 
     def __init__(
-        self, params, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False
-    ):
+        self,
+        params: _Parameters,
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
         super().__init__(
             params,
             {
@@ -168,7 +204,7 @@ class SGD(_Optimizer):
             },
         )
 
-    def _check_group(self, group):
+    def _check_group(self, group: _Group) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             _check(name, group[name])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
@@ -177,7 +213,7 @@ class SGD(_Optimizer):
                 f" {group['momentum']} and {group['dampening']}"
             )
 
-    def _step_group(self, updates, group, n_steps):
+    def _step_group(self, updates: Updates, group: _Group, n_steps: int) -> None:
         updates.sgd(
             group["lr"],
             group["momentum"],
@@ -186,10 +222,10 @@ class SGD(_Optimizer):
             group["nesterov"],
         )
 
-    def _entry(self, n_steps, first, second):
+    def _entry(self, n_steps: int, first: float, second: float) -> dict[str, float]:
         return {"step": n_steps, "momentum_buffer": first}
 
-    def _columns(self, entries):
+    def _columns(self, entries: list[dict[str, Any]]) -> tuple[int, list[float], list[float]]:
         buffers = [entry["momentum_buffer"] for entry in entries]
         return entries[0]["step"], buffers, [0.0] * len(buffers)
 
@@ -233,12 +269,19 @@ class Adam(_Optimizer):
 
     _decoupled = False
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    def __init__(
+        self,
+        params: _Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         )
 
-    def _check_group(self, group):
+    def _check_group(self, group: _Group) -> None:
         for name in ("lr", "eps", "weight_decay"):
             _check(name, group[name])
         betas = group["betas"]
@@ -247,7 +290,7 @@ class Adam(_Optimizer):
         for beta in betas:
             _check("a beta", beta, below=1.0)
 
-    def _step_group(self, updates, group, n_steps):
+    def _step_group(self, updates: Updates, group: _Group, n_steps: int) -> None:
         beta1, beta2 = group["betas"]
         updates.adam(
             group["lr"],
@@ -260,10 +303,10 @@ class Adam(_Optimizer):
             1 - beta2**n_steps,
         )
 
-    def _entry(self, n_steps, first, second):
+    def _entry(self, n_steps: int, first: float, second: float) -> dict[str, float]:
         return {"step": n_steps, "exp_avg": first, "exp_avg_sq": second}
 
-    def _columns(self, entries):
+    def _columns(self, entries: list[dict[str, Any]]) -> tuple[int, list[float], list[float]]:
         first = [entry["exp_avg"] for entry in entries]
         return entries[0]["step"], first, [entry["exp_avg_sq"] for entry in entries]
 
@@ -295,39 +338,50 @@ class AdamW(Adam):
 
     _decoupled = True
 
-    def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    def __init__(
+        self,
+        params: _Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay)
 
 
 class _Scheduler:
     """What all schedules share: the count of epochs and the rates to start from."""
 
-    def __init__(self, optimizer, last_epoch=-1):
+    def __init__(self, optimizer: _Optimizer, last_epoch: int = -1) -> None:
         self.optimizer = optimizer
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
-        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch
         self.step()
 
-    def step(self):
+    def step(self) -> None:
         """Go on to the next epoch and set the optimizer's learning rates."""
         self.last_epoch += 1
         factors = [self._rate(base) for base in self.base_lrs]
         for group, lr in zip(self.optimizer.param_groups, factors, strict=True):
             group["lr"] = lr
 
-    def get_last_lr(self):
+    def get_last_lr(self) -> list[float]:
         """Return the learning rate of each group."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return everything but the optimizer."""
         return {key: entry for key, entry in vars(self).items() if key != "optimizer"}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state that `state_dict` gave."""
         vars(self).update(state_dict)
+
+    def _rate(self, base: float) -> float:
+        """The rate of a group in this epoch, from the rate that it began with."""
+        raise NotImplementedError
 
 
 class StepLR(_Scheduler):
@@ -357,13 +411,15 @@ class StepLR(_Scheduler):
     [0.5]
     """
 
-    def __init__(self, optimizer, step_size, gamma=0.1, last_epoch=-1):
+    def __init__(
+        self, optimizer: _Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
         _check("step_size", step_size, 1)
         self.step_size = step_size
         self.gamma = gamma
         super().__init__(optimizer, last_epoch)
 
-    def _rate(self, base):
+    def _rate(self, base: float) -> float:
         return base * self.gamma ** (self.last_epoch // self.step_size)
 
 
@@ -394,13 +450,15 @@ class CosineAnnealingLR(_Scheduler):
     0.75
     """
 
-    def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):
+    def __init__(
+        self, optimizer: _Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
+    ) -> None:
         _check("T_max", T_max, 1)
         self.T_max = T_max
         self.eta_min = eta_min
         super().__init__(optimizer, last_epoch)
 
-    def _rate(self, base):
+    def _rate(self, base: float) -> float:
         cosine = math.cos(math.pi * self.last_epoch / self.T_max)
         return self.eta_min + (base - self.eta_min) * (1 + cosine) / 2
 
@@ -434,15 +492,20 @@ class LinearLR(_Scheduler):
     """
 
     def __init__(
-        self, optimizer, start_factor=1.0 / 3, end_factor=1.0, total_iters=5, last_epoch=-1
-    ):
+        self,
+        optimizer: _Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
         _check("total_iters", total_iters, 1)
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
 
-    def _rate(self, base):
+    def _rate(self, base: float) -> float:
         done = min(self.last_epoch, self.total_iters) / self.total_iters
         return base * (self.start_factor + (self.end_factor - self.start_factor) * done)
 
@@ -474,21 +537,23 @@ class LinearWarmupDecay(_Scheduler):
     [0.75]
     """
 
-    def __init__(self, optimizer, warmup_steps, total_steps, last_epoch=-1):
+    def __init__(
+        self, optimizer: _Optimizer, warmup_steps: int, total_steps: int, last_epoch: int = -1
+    ) -> None:
         _check("warmup_steps", warmup_steps)
         _check("total_steps", total_steps, warmup_steps + 1)
         self.warmup_steps = warmup_steps
         self.total_steps = total_steps
         super().__init__(optimizer, last_epoch)
 
-    def _rate(self, base):
+    def _rate(self, base: float) -> float:
         if self.last_epoch < self.warmup_steps:
             return base * (self.last_epoch + 1) / self.warmup_steps
         left = max(0, self.total_steps - self.last_epoch)
         return base * left / (self.total_steps - self.warmup_steps)
 
 
-def clip_grad_value_(params, clip_value):
+def clip_grad_value_(params: Iterable[Value], clip_value: float) -> None:
     """Limit every gradient to the range from ``-clip_value`` to ``clip_value``.
 
     Parameters
@@ -515,7 +580,7 @@ def clip_grad_value_(params, clip_value):
         p.grad = min(max(p.grad, -clip_value), clip_value)
 
 
-def clip_grad_norm_(params, max_norm, norm_type=2.0):
+def clip_grad_norm_(params: Iterable[Value], max_norm: float, norm_type: float = 2.0) -> float:
     """Scale the gradients down together, so that their norm is at most `max_norm`.
 
     Parameters

@@ -5,10 +5,26 @@ as the graph would, for one row of inputs or for thousands, and reads the parame
 call.
 """
 
+from __future__ import annotations
+
 import os
 
 from . import _core
 from .engine import Value
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any, Literal, TypeAlias
+
+    import numpy as np
+    import numpy.typing as npt
+
+    _Floats: TypeAlias = npt.NDArray[np.float64]
+    _DType: TypeAlias = Literal["float64", "float32"] | type[np.floating[Any]] | np.dtype[Any]
+    _Wrt: TypeAlias = Literal["parameters", "inputs"] | Sequence[Value]
+    _Reduction: TypeAlias = Literal["mean", "sum"] | npt.ArrayLike
 
 __all__ = ["Program", "compile", "load_program"]
 
@@ -60,7 +76,7 @@ class Program(_core.Program):
     2
     """
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write the program to a file: a NumPy archive (``.npz``) of its columns.
 
         Parameters
@@ -74,7 +90,7 @@ class Program(_core.Program):
         """
         import numpy
 
-        columns = {}
+        columns: dict[str, Any] = {}
         for name, column in self.tape().items():
             code = _COLUMN_TYPES.get(name)
             columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
@@ -84,7 +100,12 @@ class Program(_core.Program):
         with open(os.fspath(path), "wb") as file:
             numpy.savez(file, **columns)
 
-    def fun(self, parameters=None, rows=(), reduction="mean"):
+    def fun(
+        self,
+        parameters: Sequence[Value] | None = None,
+        rows: npt.ArrayLike = (),
+        reduction: _Reduction = "mean",
+    ) -> Callable[[npt.ArrayLike], tuple[float, _Floats]]:
         """Make a function of the parameters' numbers, as `scipy.optimize.minimize` wants it.
 
         Parameters
@@ -132,8 +153,8 @@ class Program(_core.Program):
         chosen = self.parameters if parameters is None else list(parameters)
         places = self._places(chosen)
 
-        def objective(numbers):
-            numbers = _core.as_numbers(numbers, "the argument")
+        def objective(argument: npt.ArrayLike) -> tuple[float, _Floats]:
+            numbers = _core.as_numbers(argument, "the argument")
             if numbers.shape != (len(chosen),):
                 raise ValueError(
                     f"a function of {len(chosen)} parameters wants an argument of shape"
@@ -146,7 +167,13 @@ class Program(_core.Program):
 
         return objective
 
-    def hvp(self, vector, rows=(), reduction="mean", wrt="parameters"):
+    def hvp(
+        self,
+        vector: npt.ArrayLike,
+        rows: npt.ArrayLike = (),
+        reduction: _Reduction = "mean",
+        wrt: _Wrt = "parameters",
+    ) -> _Floats:
         """Multiply the Hessian of the output by a vector, without making the Hessian.
 
         Nothing in the graph is touched. Forward-over-reverse differentiation; see Pearlmutter,
@@ -194,7 +221,12 @@ class Program(_core.Program):
             )
         return self._second_order(directions[None], rows, reduction, wrt)[..., 0, :]
 
-    def hessian(self, rows=(), reduction="mean", wrt="parameters"):
+    def hessian(
+        self,
+        rows: npt.ArrayLike = (),
+        reduction: _Reduction = "mean",
+        wrt: _Wrt = "parameters",
+    ) -> _Floats:
         """Compute the Hessian of the output.
 
         Parameters
@@ -225,10 +257,10 @@ class Program(_core.Program):
         return self._second_order(numpy.eye(self._length(wrt)), rows, reduction, wrt)
 
     @staticmethod
-    def _kind(wrt):
+    def _kind(wrt: _Wrt) -> str:
         return wrt if isinstance(wrt, str) else "parameters"
 
-    def _length(self, wrt):
+    def _length(self, wrt: _Wrt) -> int:
         if isinstance(wrt, Value) or not hasattr(wrt, "__iter__"):
             raise TypeError(
                 'wrt must be "parameters", "inputs" or a sequence of Values, found'
@@ -240,7 +272,9 @@ class Program(_core.Program):
             return len(wrt)
         return len(self.parameters) if wrt == "parameters" else self.n_inputs
 
-    def _second_order(self, directions, rows, reduction, wrt):
+    def _second_order(
+        self, directions: _Floats, rows: npt.ArrayLike, reduction: _Reduction, wrt: _Wrt
+    ) -> _Floats:
         """Multiply the Hessian by each of some directions: (..., directions, derivatives)."""
         import numpy
 
@@ -257,13 +291,13 @@ class Program(_core.Program):
             return products[:, places]
         products = numpy.zeros((len(directions) * n_rows, self.n_inputs))
         self._second_order_into(rows, numpy.ones(n_rows), directions, None, products, None)
-        by_row = products.reshape(len(directions), n_rows, self.n_inputs).swapaxes(0, 1)
-        return by_row.reshape(*shape, *directions.shape)
+        by_row: _Floats = products.reshape(len(directions), n_rows, self.n_inputs).swapaxes(0, 1)
+        return by_row.reshape((*shape, *directions.shape))
 
-    def _places(self, parameters):
+    def _places(self, parameters: Sequence[Value]) -> list[int]:
         """The places of some parameters, each of them once, among all."""
         place_of = {id(p): place for place, p in enumerate(self.parameters)}
-        first_index = {}
+        first_index: dict[int, int] = {}
         for index, p in enumerate(parameters):
             if id(p) not in place_of:
                 raise ValueError(f"parameters[{index}], {p!r}, is not a parameter of {self!r}")
@@ -294,7 +328,7 @@ _FILE_COLUMNS = (
 )
 
 
-def load_program(path):
+def load_program(path: str | os.PathLike[str]) -> Program:
     """Read a program that `Program.save` wrote.
 
     The file is a NumPy archive. For every entry of the graph, operands before users, it has the
@@ -345,14 +379,14 @@ def load_program(path):
             raise ValueError(f"{os.fspath(path)} is not a program: {error}") from error
 
 
-def _program_of_columns(columns):
+def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
     missing = [name for name in _FILE_COLUMNS if name not in columns]
     if missing:
         raise ValueError(f"it has no {missing[0]!r}")
     found = str(columns["format"])
     if found != _FILE_FORMAT:
         raise ValueError(f"its format is {found!r}, wanted {_FILE_FORMAT!r}")
-    tape = {
+    tape: dict[str, Any] = {
         # Only the order of the bytes may be another one: a cast would hide damage.
         name: columns[name].astype(code, casting="equiv").tobytes()
         for name, code in _COLUMN_TYPES.items()
@@ -369,7 +403,13 @@ def _program_of_columns(columns):
     return _core.program_of_tape(Program, tape, parameters)
 
 
-def compile(output, inputs=(), *, fast=False, dtype="float64"):
+def compile(
+    output: Value | Sequence[Value],
+    inputs: Sequence[Value] = (),
+    *,
+    fast: bool = False,
+    dtype: _DType = "float64",
+) -> Program:
     """Freeze the graph under an output.
 
     Leaves that are not inputs are parameters: what they hold is read at every call. Numbers that
@@ -430,14 +470,24 @@ def compile(output, inputs=(), *, fast=False, dtype="float64"):
     return freeze(output, "output", inputs, True, fast, dtype)
 
 
-def freeze(output, output_name, inputs, need_inputs, fast, dtype):
+def freeze(
+    output: Value | Sequence[Value],
+    output_name: str,
+    inputs: Sequence[Value],
+    need_inputs: bool,
+    fast: bool,
+    dtype: _DType,
+) -> Program:
     """Make a program of an output, which messages call `output_name`; see `compile`."""
-    is_sequence = not isinstance(output, Value) and hasattr(output, "__iter__")
-    if not is_sequence and not isinstance(output, Value):
+    is_sequence = not isinstance(output, Value)
+    if isinstance(output, Value):
+        outputs = [output]
+    elif hasattr(output, "__iter__"):
+        outputs = list(output)
+    else:
         raise TypeError(
             f"{output_name} must be a Value or a sequence of Values, found {type(output).__name__}"
         )
-    outputs = list(output) if is_sequence else [output]
     if not outputs:
         raise ValueError("compile wants at least one output, found an empty sequence")
     if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):

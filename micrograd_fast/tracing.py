@@ -1,5 +1,7 @@
 """Functions of numbers, traced at their first call and replayed as programs after."""
 
+from __future__ import annotations
+
 import copy
 import functools
 import warnings
@@ -8,10 +10,48 @@ from . import _core
 from .engine import Value
 from .program import freeze
 
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal, TypeAlias, overload
+
+    from .program import Program, _DType, _Floats
+
+    _OnReads: TypeAlias = Literal["warn", "error", "ignore"]
+    _Arguments: TypeAlias = tuple[Any, ...]
+    _Keywords: TypeAlias = dict[str, Any]
+
 __all__ = ["jit"]
 
 
-def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
+if TYPE_CHECKING:
+
+    @overload
+    def jit(
+        function: Callable[..., Any],
+        *,
+        frozen_reads: _OnReads = "warn",
+        fast: bool = False,
+        dtype: _DType = "float64",
+    ) -> _Jitted: ...
+    @overload
+    def jit(
+        function: None = None,
+        *,
+        frozen_reads: _OnReads = "warn",
+        fast: bool = False,
+        dtype: _DType = "float64",
+    ) -> Callable[[Callable[..., Any]], _Jitted]: ...
+
+
+def jit(
+    function: Callable[..., Any] | None = None,
+    *,
+    frozen_reads: _OnReads = "warn",
+    fast: bool = False,
+    dtype: _DType = "float64",
+) -> _Jitted | Callable[[Callable[..., Any]], _Jitted]:
     """Trace a function of numbers at its first call, and replay it after.
 
     The function is called with Values in place of the numbers, once for each structure of its
@@ -76,9 +116,11 @@ def jit(function=None, *, frozen_reads="warn", fast=False, dtype="float64"):
 class _Jitted:
     """What `jit` returns."""
 
-    _leading = ()
+    _leading: _Arguments = ()
 
-    def __init__(self, function, frozen_reads, fast, dtype):
+    def __init__(
+        self, function: Callable[..., Any], frozen_reads: _OnReads, fast: bool, dtype: _DType
+    ) -> None:
         functools.update_wrapper(self, function)
         # A partial function or an object that can be called has none.
         self._name = getattr(function, "__name__", type(function).__name__)
@@ -86,37 +128,38 @@ class _Jitted:
         self._frozen_reads = frozen_reads
         self._fast = fast
         self._dtype = dtype
-        self._programs = {}
+        self._programs: dict[Any, tuple[Program, list[Any]]] = {}
 
-    def __get__(self, instance, owner=None):
+    def __get__(self, instance: object, owner: type | None = None) -> _Jitted:
         if instance is None:
             return self
         bound = copy.copy(self)
         bound._leading = (instance,)
         return bound
 
-    def __call__(self, *args, **kwargs):
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _core.is_watching_reads():
             return self._function(*self._leading, *args, **kwargs)
         program, row = self._prepared(args, kwargs)
         return program(row)
 
-    def value_and_grad(self, *args, **kwargs):
+    def value_and_grad(self, *args: Any, **kwargs: Any) -> tuple[Any, _Floats]:
         """Compute the value and its derivatives by the numbers, from left to right."""
         program, row = self._prepared(args, kwargs)
         return program.value_and_grad(row)
 
-    def backward(self, *args, **kwargs):
+    def backward(self, *args: Any, **kwargs: Any) -> float:
         """Add the derivatives by the parameters to their ``grad``; return the value."""
         program, row = self._prepared(args, kwargs)
         return program.backward(row)
 
-    def program(self, *args, **kwargs):
+    def program(self, *args: Any, **kwargs: Any) -> Program:
         """Return the program for arguments of this structure."""
         return self._prepared(args, kwargs)[0]
 
-    def _prepared(self, args, kwargs):
-        row, others = [], []
+    def _prepared(self, args: _Arguments, kwargs: _Keywords) -> tuple[Program, list[float]]:
+        row: list[float] = []
+        others: list[Any] = []
         structure = _flatten(((*self._leading, *args), kwargs), row, others)
         key = (structure, *map(_identity, others))
         if key not in self._programs:
@@ -124,10 +167,10 @@ class _Jitted:
             self._programs[key] = (self._traced(structure, row, others), others)
         return self._programs[key][0], row
 
-    def _traced(self, structure, row, others):
+    def _traced(self, structure: Any, row: list[float], others: list[Any]) -> Program:
         inputs = [Value(number) for number in row]
         args, kwargs = _unflatten(structure, iter(inputs), iter(others))
-        reads = []
+        reads: list[tuple[str, int]] = []
         before = _core.watch_reads(reads)
         try:
             output = self._function(*args, **kwargs)
@@ -135,10 +178,10 @@ class _Jitted:
             _core.watch_reads(before)
         places = list(dict.fromkeys(f"{filename}:{line}" for filename, line in reads))
         if places and self._frozen_reads != "ignore":
-            others = f" and {len(places) - 1} other lines" if len(places) > 1 else ""
+            more = f" and {len(places) - 1} other lines" if len(places) > 1 else ""
             message = (
                 f"{self._name} read the data of a Value while it was traced, at"
-                f" {places[0]}{others}: what it decided by that is frozen"
+                f" {places[0]}{more}: what it decided by that is frozen"
             )
             if self._frozen_reads == "error":
                 raise RuntimeError(message)
@@ -152,18 +195,18 @@ class _Jitted:
 _NUMBER, _OTHER = "number", "other"
 
 
-def _identity(argument):
+def _identity(argument: object) -> object:
     """What makes an argument the same as one before."""
     by_value = type(argument) in (str, bytes, bool, type(None))
     return (type(argument), argument) if by_value else id(argument)
 
 
-def _flatten(argument, row, others):
+def _flatten(argument: Any, row: list[float], others: list[Any]) -> Any:
     """Append the numbers of an argument to `row`, what is none to `others`; return its shape."""
     if hasattr(argument, "tolist"):
         argument = argument.tolist()
     if isinstance(argument, (list, tuple)):
-        kind = tuple if isinstance(argument, tuple) else list
+        kind: type = tuple if isinstance(argument, tuple) else list
         if hasattr(argument, "_make"):
             kind = type(argument)  # a tuple whose entries have names
         return (kind, *(_flatten(item, row, others) for item in argument))
@@ -178,7 +221,7 @@ def _flatten(argument, row, others):
     return _OTHER
 
 
-def _unflatten(structure, inputs, others):
+def _unflatten(structure: Any, inputs: Iterator[Value], others: Iterator[Any]) -> Any:
     """Rebuild an argument with Values in place of its numbers."""
     if structure == _NUMBER:
         return next(inputs)

@@ -75,9 +75,7 @@ def test_a_frozen_branch_is_loud():
         return x * 1.0 if x.data > 0 else x * -1.0
 
     frozen = jit(sign)
-    with pytest.warns(
-        RuntimeWarning, match=r"sign read the data of a Value.*test_tracing.py:\d+"
-    ):
+    with pytest.warns(RuntimeWarning, match=r"sign read the data of a Value.*test_tracing.py:\d+"):
         assert frozen(3.0) == 3.0
     assert frozen(-3.0) == -3.0
     (place,) = frozen.program(1.0).frozen_reads
