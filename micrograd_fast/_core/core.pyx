@@ -29,6 +29,9 @@ The parts, in the order in which they build on each other; a test holds them to 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
 (``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
 do not touch it, give the lock up.
+
+There is no list comprehension in these parts: where memory runs out while one grows, Cython 3.3
+gives up the reference on the entry twice. A test looks for them.
 """
 
 import builtins

@@ -109,7 +109,7 @@ cdef list draft_end(Draft *draft, const mg_node *results, size_t n):
 # When Python would do nothing else ----------------------------------------------------------------
 
 cdef tuple FORMULA_METHODS = ("exp", "log", "relu", "maximum", "detach")
-cdef tuple formula_originals = tuple(Value.__dict__[name] for name in FORMULA_METHODS)
+cdef tuple formula_originals = tuple(map(Value.__dict__.__getitem__, FORMULA_METHODS))
 cdef unsigned int formula_tag = 0  # the version of Value that was found to be as it should
 
 
@@ -225,7 +225,10 @@ def sum(values):
         return as_value(builtins.sum(terms))
     while n_numbers < n and not is_value(list_item(<PyObject *>terms, n_numbers)):
         n_numbers += 1
-    start = builtins.sum([numeric_term(terms[i], f"term {i} of sum") for i in range(n_numbers)])
+    numbers = []
+    for i in range(n_numbers):
+        numbers.append(numeric_term(terms[i], f"term {i} of sum"))
+    start = builtins.sum(numbers)
     for i in range(n_numbers, n):
         if not is_value(list_item(<PyObject *>terms, i)):
             terms[i] = require_number(terms[i], f"term {i} of sum")
@@ -347,7 +350,9 @@ def sum_of_squares(predictions, targets):
     if not all_plain(predictions) or not all_plain_numbers(targets) or not formulas_unchanged():
         return None
     n = len(<list>predictions)
-    numbers = [number_of(<PyObject *>t) for t in <list>targets]
+    numbers = []
+    for t in <list>targets:
+        numbers.append(number_of(<PyObject *>t))
     terms = node_array(n)
     try:
         draft_begin(&draft, 5 * n + 1)

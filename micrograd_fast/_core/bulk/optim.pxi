@@ -133,10 +133,11 @@ cdef class Updates:
     def columns(self):
         """The two numbers kept for each parameter, as a pair of lists."""
         cdef size_t i, n = len(self.values)
-        return (
-            [0.0 if self.first == NULL else self.first[i] for i in range(n)],
-            [0.0 if self.second == NULL else self.second[i] for i in range(n)],
-        )
+        first, second = [], []
+        for i in range(n):
+            first.append(0.0 if self.first == NULL else self.first[i])
+            second.append(0.0 if self.second == NULL else self.second[i])
+        return first, second
 
     def set_columns(self, list first, list second, bint has_velocity):
         """Take over what ``columns`` gave."""

@@ -113,7 +113,7 @@ cdef class _Snapshot:
         return {
             "format": 1,
             "byteorder": sys.byteorder,
-            "operations": [operation_name(<mg_op>op) for op in range(<int>MG_N_OPS)],
+            "operations": operation_names(),
             "op": op_column,
             "flags": flag_column,
             "data": data_column,
@@ -306,9 +306,11 @@ def load_snapshot(packed, externals):
     snapshot.order.nodes_cap = n_nodes
     snapshot.externals = externals
     # A damaged pickle can hold nodes that nothing uses: they live as long as the snapshot.
-    snapshot.root = [snapshot.root] + [
-        adopt(handle_of(members[i])) for i in range(n_nodes) if arena.meta[members[i]].refs == 0
-    ]
+    held = [snapshot.root]
+    for i in range(n_nodes):
+        if arena.meta[members[i]].refs == 0:
+            held.append(adopt(handle_of(members[i])))
+    snapshot.root = held
     return snapshot
 
 

@@ -22,7 +22,9 @@ def kernels(name=None):
     """
     cdef size_t n, i
     cdef const mg_kernels *const *builds = mg_kernels_available(&n)
-    names = [builds[i].name.decode() for i in range(n)]
+    names = []
+    for i in range(n):
+        names.append(builds[i].name.decode())
     if name is not None and not mg_kernels_select(name.encode()):
         raise ValueError(f"this machine runs the kernels {', '.join(names)}, not {name!r}")
     return (mg_kernels_current().name.decode(), *names)

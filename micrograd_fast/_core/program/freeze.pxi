@@ -61,13 +61,13 @@ def freeze(kind, list outputs, list inputs, bint is_sequence, bint need_inputs, 
         if refused.refusal != MG_FREEZABLE:
             raise refusal(&refused)
         try:
-            parameters = tuple([
-                adopt(handle_of(parameter_nodes[i])) for i in range(tape.n_parameters)
-            ])
+            parameters = []
+            for i in range(tape.n_parameters):
+                parameters.append(adopt(handle_of(parameter_nodes[i])))
         except BaseException:
             mg_tape_free(&tape)
             raise
-        return new_program(kind, &tape, parameters, is_sequence, fast, dtype)
+        return new_program(kind, &tape, tuple(parameters), is_sequence, fast, dtype)
     finally:
         mg_free(parameter_nodes)
         mg_free(input_nodes)

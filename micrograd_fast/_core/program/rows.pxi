@@ -132,7 +132,10 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
             rows.row_stride = view.strides[0]
             rows.column_stride = view.strides[1]
         else:
-            shape = describe_shape([view.shape[i] for i in range(view.ndim)])
+            lengths = []
+            for i in range(view.ndim):
+                lengths.append(view.shape[i])
+            shape = describe_shape(lengths)
             raise ValueError(
                 f"a program of {n_inputs} inputs wants rows of shape ({n_inputs},) or"
                 f" (batch, {n_inputs}), found {shape if view.ndim else 'a single number'}"

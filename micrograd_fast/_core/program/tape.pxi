@@ -9,7 +9,7 @@ cdef dict packed_tape(mg_tape *tape):
     import array
 
     cdef uint32_t i
-    columns = [array.array(code) for code in "BBIIdd"]
+    columns = list(map(array.array, "BBIIdd"))
     for i in range(tape.n_entries):
         columns[0].append(tape.entries[i].op)
         columns[1].append(tape.entries[i].leaf)
@@ -18,10 +18,11 @@ cdef dict packed_tape(mg_tape *tape):
         columns[4].append(tape.entries[i].k)
         columns[5].append(tape.entries[i].h)
     packed = {name: column.tobytes() for name, column in zip(TAPE_COLUMNS, columns)}
-    packed["outputs"] = array.array(
-        "I", [tape.outputs[i] for i in range(tape.n_outputs)]
-    ).tobytes()
-    packed["operations"] = [operation_name(<mg_op>op) for op in range(<int>MG_N_OPS)]
+    outputs = array.array("I")
+    for i in range(tape.n_outputs):
+        outputs.append(tape.outputs[i])
+    packed["outputs"] = outputs.tobytes()
+    packed["operations"] = operation_names()
     packed["n_inputs"] = tape.n_inputs
     return packed
 

@@ -79,7 +79,8 @@ cdef int initialise(PyObject *self, object data, object children, object op, obj
                 "the third argument must be _op (a str) or local_grads (a tuple or list of"
                 f" numbers), found {type(local_grads).__name__}"
             )
-        grads = [require_number(d, f"local_grads[{i}]") for i, d in enumerate(local_grads)]
+        for i, d in enumerate(local_grads):
+            grads.append(require_number(d, f"local_grads[{i}]"))
         if len(grads) != len(operands):
             raise ValueError(
                 "wanted one local gradient for each child,"
@@ -179,7 +180,10 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
             raise
         return self
 
-    positional = tuple([<object>args[i] for i in range(n_args)])
+    given = []
+    for i in range(n_args):
+        given.append(<object>args[i])
+    positional = tuple(given)
     named = {}
     if keywords != NULL:
         names = <tuple>keywords

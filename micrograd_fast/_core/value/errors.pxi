@@ -5,6 +5,14 @@ cdef str operation_name(mg_op op):
     return mg_ops[<int>op].name.decode()
 
 
+cdef list operation_names():
+    """The names of all operations; an operation's code is its place among them."""
+    names = []
+    for op in range(<int>MG_N_OPS):
+        names.append(operation_name(<mg_op>op))
+    return names
+
+
 cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
     """Raise the exception that ``st`` stands for.
 

@@ -338,16 +338,16 @@ ValueType.tp_vectorcall = <void *>value_vectorcall
 Value.__array_priority__ = 1000.0
 
 #: Every operation: name, label (what ``_op`` reads), arity, number of immediates, description.
-OPERATIONS = tuple([
-    (
+OPERATIONS = ()
+for op in range(<int>MG_ADD, <int>MG_N_OPS):
+    OPERATIONS += ((
         operation_name(<mg_op>op),
         mg_ops[op].label.decode(),
         mg_ops[op].arity,
         mg_ops[op].n_immediates,
         mg_ops[op].doc.decode(),
-    )
-    for op in range(<int>MG_ADD, <int>MG_N_OPS)
-])
+    ),)
+del op
 
 
 def arena_stats():
