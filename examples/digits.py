@@ -118,7 +118,7 @@ def at_least_one(text):
     """Read a whole number from 1 on."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"wanted a number from 1 on, found {number}")
+        raise argparse.ArgumentTypeError(f"must be a number from 1 on, found {number}")
     return number
 
 

@@ -12,7 +12,10 @@ the result by everything it was computed from.
 """
 
 from . import data as data
+from . import graph as graph
 from . import optim as optim
+from ._version import __version__
+from .config import show_config
 from .engine import Value, dot, sum
 from .losses import (
     binary_cross_entropy,
@@ -27,8 +30,6 @@ from .losses import (
 from .nn import MLP, Layer, Module, Neuron
 from .program import Program, compile, load_program
 from .tracing import jit
-
-__version__ = "0.1.0"
 
 __all__ = [
     "MLP",
@@ -49,6 +50,7 @@ __all__ = [
     "log_softmax",
     "mse_loss",
     "nll_loss",
+    "show_config",
     "softmax",
     "sum",
 ]

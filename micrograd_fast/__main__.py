@@ -1,12 +1,11 @@
 """The command line: ``python -m micrograd_fast demo`` and ``python -m micrograd_fast info``."""
 
 import argparse
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from micrograd_fast import __version__, _core
+from micrograd_fast import __version__, show_config
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--out", type=Path, default=Path("moons-demo"), help="folder for pictures")
     demo.set_defaults(run=run_demo)
 
-    info = commands.add_parser("info", help="print versions, compiler and flags")
+    info = commands.add_parser("info", help="print versions, build, instruction set and threads")
     info.set_defaults(run=run_info)
     return parser
 
@@ -56,7 +55,7 @@ def natural(text: str) -> int:
     """Read a whole number from 0 on."""
     number = int(text)
     if number < 0:
-        raise argparse.ArgumentTypeError(f"wanted a number from 0 on, found {number}")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 on, found {number}")
     return number
 
 
@@ -64,7 +63,7 @@ def seed(text: str) -> int:
     """Read a whole number that NumPy takes as a seed."""
     number = natural(text)
     if number >= 2**32:
-        raise argparse.ArgumentTypeError(f"wanted a number below 2**32, found {number}")
+        raise argparse.ArgumentTypeError(f"must be a number below 2**32, found {number}")
     return number
 
 
@@ -72,7 +71,7 @@ def positive(text: str) -> int:
     """Read a whole number from 1 on."""
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"wanted a number from 1 on, found {number}")
+        raise argparse.ArgumentTypeError(f"must be a number from 1 on, found {number}")
     return number
 
 
@@ -80,7 +79,7 @@ def nonnegative(text: str) -> float:
     """Read a number that is not below 0."""
     number = float(text)
     if not 0 <= number < float("inf"):
-        raise argparse.ArgumentTypeError(f"wanted a finite number not below 0, found {number}")
+        raise argparse.ArgumentTypeError(f"must be a finite number not below 0, found {number}")
     return number
 
 
@@ -101,15 +100,7 @@ def run_demo(args: argparse.Namespace) -> None:
 
 def run_info(args: argparse.Namespace) -> None:
     """Print what a report about a problem should say."""
-    facts = {
-        "micrograd_fast": __version__,
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "platform": platform.platform(),
-        **_core.build_info(),
-    }
-    width = max(map(len, facts))
-    for name, fact in facts.items():
-        print(f"{name:{width}}  {fact}")
+    show_config()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -58,13 +58,13 @@ def minibatches(
     """
     lengths = [len(column) for column in columns]
     if not lengths:
-        raise ValueError("minibatches wants at least one column, found none")
+        raise ValueError("columns must be one or more, found none")
     if len(set(lengths)) > 1:
-        raise ValueError(f"minibatches wants columns of one length, found {lengths}")
+        raise ValueError(f"columns must be of one length, found {lengths}")
     if lengths[0] == 0:
-        raise ValueError("minibatches wants at least one row, found empty columns")
+        raise ValueError("columns must be at least one row long, found empty columns")
     if not hasattr(type(batch_size), "__index__"):
-        raise TypeError(f"batch_size must be an int, not {type(batch_size).__name__}")
+        raise TypeError(f"batch_size must be an int, found {type(batch_size).__name__}")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, found {batch_size}")
     order = list(range(lengths[0]))
@@ -83,7 +83,9 @@ def _generator(seed: int | random.Random | None) -> Any:
     if isinstance(seed, random.Random):
         return seed
     if not hasattr(type(seed), "__index__"):
-        raise TypeError(f"seed must be an int, a random.Random or None, not {type(seed).__name__}")
+        raise TypeError(
+            f"seed must be an int, a random.Random or None, found {type(seed).__name__}"
+        )
     return random.Random(operator.index(seed))
 
 

@@ -60,7 +60,7 @@ def topological_sort(root: _Node) -> list[_Node]:
     [2.0, 3.0, 6.0, 8.0]
     """
     if not all(hasattr(root, name) for name in ("_children", "_op", "data", "grad", "label")):
-        raise TypeError(f"a graph is given by a Value, not by {type(root).__name__}")
+        raise TypeError(f"root must be a Value, found {type(root).__name__}")
     order = []
     # The set holds the nodes and not their ids: an id may pass on to another object
     visited = {root}
@@ -178,7 +178,7 @@ def draw_graph(root: _Graph, format: Literal["text", "dot"] = "text") -> str:
         return _listing(root)
     if format == "dot":
         return _dot_source(root)
-    raise ValueError(f"format must be 'text' or 'dot', found {format!r}")
+    raise ValueError(f'format must be "text" or "dot", found {format!r}')
 
 
 def draw_dot(root: _Graph, format: str = "svg", rankdir: str = "LR") -> Any:

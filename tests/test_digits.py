@@ -120,7 +120,7 @@ def assert_pictures(folder):
 def test_bad_arguments_say_what_was_wanted(tmp_path, option):
     finished = run(option, 0, cwd=tmp_path)
     assert finished.returncode == 2
-    assert "wanted a number from 1 on, found 0" in finished.stderr
+    assert "must be a number from 1 on, found 0" in finished.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_reported(tmp_path):

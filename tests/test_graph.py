@@ -279,13 +279,13 @@ FUNCTIONS = [topological_sort, trace, print_graph, draw_graph, draw_dot]
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("thing", [1.0, "x", None, [1.0], object()])
 def test_what_is_not_a_node_is_refused_by_name(function, thing):
-    with pytest.raises(TypeError, match=rf"by a Value, not by {type(thing).__name__}\b"):
+    with pytest.raises(TypeError, match=rf"^root must be a Value, found {type(thing).__name__}$"):
         function(thing)
 
 
 @pytest.mark.parametrize("format", ["svg", "TEXT", None])
 def test_an_unknown_format_is_refused_by_name(engine, format):
-    with pytest.raises(ValueError, match=rf"'text' or 'dot', found {format!r}"):
+    with pytest.raises(ValueError, match=rf'^format must be "text" or "dot", found {format!r}$'):
         draw_graph(engine.Value(1.0), format=format)
 
 

@@ -6,7 +6,6 @@ import random
 import pytest
 import torch
 
-import micrograd_fast
 from micrograd_fast import MLP, Value, optim
 from micrograd_fast.graph import topological_sort
 
@@ -273,10 +272,6 @@ def test_clipping_by_value():
         p.grad = g
     optim.clip_grad_value_(params, 1.0)
     assert [p.grad for p in params] == [0.3, -1.0, 1.0]
-
-
-def test_the_package_does_not_load_the_optimizers_unasked():
-    assert not hasattr(micrograd_fast, "SGD")
 
 
 def replaced_bias(model):

@@ -62,15 +62,29 @@ def test_import_loads_neither_numpy_nor_torch_nor_anything_else_large():
         import sys
         before = set(sys.modules)
         import micrograd_fast
-        print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
+        print(*sorted(set(sys.modules) - before))
         """
     ).split()
-    assert "micrograd_fast" in loaded
-    foreign = set(loaded) - set(sys.stdlib_module_names) - {"micrograd_fast"}
+    assert "micrograd_fast.graph" in loaded
+    packages = {name.partition(".")[0] for name in loaded}
+    foreign = packages - set(sys.stdlib_module_names) - {"micrograd_fast"}
     # Cython registers modules of its own: one for its state, one for its shared types.
     cython = {name for name in foreign if name.startswith(("_cython", "cython_runtime"))}
     assert foreign == cython
     assert not {"asyncio", "importlib.metadata", "unittest", "typing"} & set(loaded)
+
+
+@pytest.mark.parametrize("module", ["data", "graph", "optim"])
+def test_the_package_brings_its_modules_but_no_such_name_for_star_imports(module):
+    printed = run_python(f"import micrograd_fast; print(micrograd_fast.{module}.__name__)")
+    assert printed == f"micrograd_fast.{module}\n"
+    assert module not in micrograd_fast.__all__
+
+
+def test_optimizers_are_in_their_module_alone():
+    names = set(micrograd_fast.optim.__all__)
+    assert {"SGD", "Adam", "AdamW"} <= names
+    assert not names & set(vars(micrograd_fast))
 
 
 def test_the_version_is_the_installed_one():
@@ -83,10 +97,10 @@ def test_the_version_is_the_installed_one():
 
 C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
-    {"_core"},
+    {"_core", "_version"},
     {"engine"},
     {"nn"},
-    {"losses", "optim", "data", "program"},
+    {"losses", "optim", "data", "program", "config"},
     {"tracing"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"__init__"},
