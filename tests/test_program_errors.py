@@ -22,19 +22,11 @@ def test_a_program_is_not_made_by_its_class(arguments):
         micrograd_fast.Program(*arguments)
 
 
-@pytest.mark.parametrize("returned", [3.0, None])
-def test_a_traced_function_that_returns_no_value_is_named(returned):
-    def loss(x):
-        return returned
-
-    wanted = f"^what loss returns must be a Value or .*, found {type(returned).__name__}$"
-    with pytest.raises(TypeError, match=wanted):
-        jit(loss)(1.0)
-
-
 @pytest.mark.parametrize("function", [3, "loss", Value(1.0)])
 def test_only_what_can_be_called_is_traced(function):
-    with pytest.raises(TypeError, match=f"jit wants a function, found {type(function).__name__}"):
+    with pytest.raises(
+        TypeError, match=f"function must be callable, found {type(function).__name__}"
+    ):
         jit(function)
 
 
@@ -49,7 +41,7 @@ def test_a_warning_counts_the_other_lines_that_read():
 
     with pytest.warns(RuntimeWarning, match=r"test_program_errors\.py:\d+: what it decided"):
         jit(once)(2.0)
-    with pytest.warns(RuntimeWarning, match=r"errors\.py:\d+ and 2 other lines: what it decided"):
+    with pytest.warns(RuntimeWarning, match=r"errors\.py:\d+ and at 2 other places: what"):
         jit(thrice)(2.0)
 
 
@@ -59,7 +51,7 @@ def test_functions_without_a_name_are_named_by_their_type():
             return x * 1.0 if x.data > 0 else x * -1.0
 
     for function in (Sign(), functools.partial(Sign.__call__, Sign())):
-        with pytest.warns(RuntimeWarning, match=f"^{type(function).__name__} read the data"):
+        with pytest.warns(RuntimeWarning, match=f"^{type(function).__name__} looked at"):
             assert jit(function)(3.0) == 3.0
     model = MLP(2, [2, 1])
     assert jit(model)([0.5, -1.0]) == model([0.5, -1.0]).data

@@ -114,6 +114,8 @@ cdef int take_attributes(PyObject *self, dict attributes) except -1:
 
 cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
     cdef mg_node node
+    if watches is not None:
+        note_look(self, "copy", NULL)
     expand_neuron(node_of(self))
     node = clone(node_of(self), None)
     try:
@@ -151,6 +153,8 @@ cdef PyObject *value_deepcopy(PyObject *self, PyObject *memo_argument) except NU
     cdef mg_node node, copied = MG_NO_NODE
     cdef size_t i, n_cloned = 0
     cdef PyObject *handle
+    if watches is not None:
+        note_look(self, "copy", NULL)
     if clones is None:
         clones = memo[CLONES] = _Clones()
     memset(&order, 0, sizeof(mg_order))

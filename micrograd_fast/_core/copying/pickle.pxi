@@ -181,6 +181,8 @@ cdef PyObject *value_reduce(PyObject *self, PyObject *protocol) except NULL:
     cdef mg_node node = node_of(self)
     cdef uint32_t serial = snapshot_serials.get(node)
     cdef _Snapshot snapshot
+    if watches is not None:
+        note_look(self, "copy", NULL)
     if serial == 0 and is_plain_leaf(node):
         return new_reference((load_leaf, (arena.data[node], arena.grad[node])))
     if serial != 0:

@@ -2,43 +2,78 @@
 
 cdef extern from "Python.h":
     PyObject *new_float "PyFloat_FromDouble"(double) except NULL
+    enum:
+        Py_EQ
+        Py_NE
     int generic_setattr "PyObject_GenericSetAttr"(PyObject *, PyObject *, PyObject *) except -1
     PyObject *generic_dict "PyObject_GenericGetDict"(PyObject *, void *) except NULL
 
-# For each thread that is tracing a function, the list of places at which it reads the data of
-# Values; None if no thread is.
-cdef dict watched_reads = None
+# For each thread that is tracing a function, what wants to hear of every look at a Value; None if
+# no thread is.
+cdef dict watches = None
+cdef bint showing_operands = False  # in a set, which hashes them
 
 
-def watch_reads(reads):
-    """Append every place at which this thread reads the data of a Value to a list from now on.
+def watch_looks(watch):
+    """Tell an object of every look that this thread takes at a Value from now on.
 
-    None stops that. Returns the list from before, or None.
+    Its ``saw(what, value, other, filename, line)`` may raise. None stops that. Returns the object
+    from before, or None.
     """
-    global watched_reads
-    watched = {} if watched_reads is None else dict(watched_reads)
-    before = watched.pop(get_ident(), None)
-    if reads is not None:
-        watched[get_ident()] = reads
-    watched_reads = watched or None
+    global watches
+    others = {} if watches is None else dict(watches)
+    before = others.pop(get_ident(), None)
+    if watch is not None:
+        others[get_ident()] = watch
+    watches = others or None
     return before
 
 
-def is_watching_reads():
+def is_watching_looks():
     """Whether this thread is tracing a function."""
-    return watched_reads is not None and get_ident() in watched_reads
+    return watches is not None and get_ident() in watches
 
 
-cdef int note_read() except -1:
-    """Note the line that reads data: the program's own, where this library does it for it."""
-    if not is_watching_reads():
+cdef bint looks_for_others(object module) except -1:
+    """Whether a module looks at Values because another one has asked it to."""
+    return isinstance(module, str) and (
+        module.startswith("micrograd_fast.") or module in ("copy", "copyreg", "pickle")
+    )
+
+
+cdef int note_look(PyObject *self, str what, PyObject *other) except -1:
+    """Tell the watch of this thread, if there is one, which line looks at a Value: the program's
+    own, where this library does it for it."""
+    watch = None if watches is None or showing_operands else watches.get(get_ident())
+    if watch is None:
         return 0
+    value = <object>self
     frame = innermost = sys._getframe(0)
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("micrograd_fast."):
+    while frame is not None and looks_for_others(frame.f_globals.get("__name__")):
         frame = frame.f_back
     frame = innermost if frame is None else frame
-    watched_reads[get_ident()].append((frame.f_code.co_filename, frame.f_lineno))
+    watch.saw(what, value, None if other == NULL else <object>other, frame.f_code.co_filename,
+              frame.f_lineno)
     return 0
+
+
+cdef Py_hash_t value_hash(PyObject *self) except? -1:
+    if watches is not None:
+        note_look(self, "hash", NULL)
+    return PyBaseObject_Type.tp_hash(self)
+
+
+cdef int value_truth(PyObject *self) except -1:
+    if watches is not None:
+        note_look(self, "truth", NULL)
+    return 1
+
+
+cdef PyObject *value_compare(PyObject *self, PyObject *other, int comparison) except NULL:
+    """Values are equal if they are the same object, as any others; they have no order."""
+    if watches is not None and (comparison == Py_EQ or comparison == Py_NE):
+        note_look(self, "==" if comparison == Py_EQ else "!=", other)
+    return not_implemented()
 
 
 cdef int assign_number(PyObject *entry, double *target, str name) except -1:
@@ -49,8 +84,8 @@ cdef int assign_number(PyObject *entry, double *target, str name) except -1:
 
 
 cdef PyObject *get_data(PyObject *self, void *closure) except NULL:
-    if watched_reads is not None:
-        note_read()
+    if watches is not None:
+        note_look(self, "data", NULL)
     return new_float(arena.data[node_of(self)])
 
 
@@ -58,18 +93,24 @@ cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
     # Reading the number can run code that moves the columns, so it comes first.
     cdef double number = 0.0
     assign_number(entry, &number, "data")
+    if watches is not None:
+        note_look(self, "write", NULL)
     note_data_write(node_of(self))
     arena.data[node_of(self)] = number
     return 0
 
 
 cdef PyObject *get_grad(PyObject *self, void *closure) except NULL:
+    if watches is not None:
+        note_look(self, "grad", NULL)
     return new_float(arena.grad[node_of(self)])
 
 
 cdef int set_grad(PyObject *self, PyObject *entry, void *closure) except -1:
     cdef double number = 0.0
     assign_number(entry, &number, "grad")
+    if watches is not None:
+        note_look(self, "write", NULL)
     note_grad_write(number)
     arena.grad[node_of(self)] = number
     return 0
@@ -152,7 +193,13 @@ cdef PyObject *get_children(PyObject *self, void *closure) except NULL:
 
 
 cdef PyObject *get_prev(PyObject *self, void *closure) except NULL:
-    return new_reference(set(operand_values(self)))
+    global showing_operands
+    operands = operand_values(self)
+    showing_operands = True
+    try:
+        return new_reference(set(operands))
+    finally:
+        showing_operands = False
 
 
 cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
@@ -161,6 +208,8 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
     cdef uint32_t i, n_operands
     cdef mg_status st = MG_OK
     cdef mg_failure failure
+    if watches is not None:
+        note_look(self, "_local_grads", NULL)
     expand_neuron(node)
     n_operands = mg_node_operands(&arena, node, &operands)
     if arena.meta[node].op == MG_LOCAL:
@@ -194,6 +243,8 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except 
 
 
 cdef PyObject *value_repr(PyObject *self) except NULL:
+    if watches is not None:
+        note_look(self, "text", NULL)
     data = arena.data[node_of(self)]
     grad = arena.grad[node_of(self)]
     label = handle_get(self, "label", "")
@@ -205,6 +256,8 @@ cdef PyObject *value_format(PyObject *self, PyObject *spec) except NULL:
     text = <object>spec
     if text == "":
         return new_reference(str(<object>self))
+    if watches is not None:
+        note_look(self, "text", NULL)
     return new_reference(format(arena.data[node_of(self)], text))
 
 

@@ -37,6 +37,7 @@ cdef extern from "Python.h":
         void *nb_multiply
         void *nb_power
         void *nb_negative
+        void *nb_bool
 
     ctypedef int (*visitproc)(PyObject *, void *) noexcept
     ctypedef PyObject *(*allocfunc)(PyTypeObject *, Py_ssize_t) except NULL
@@ -44,10 +45,13 @@ cdef extern from "Python.h":
         void *tp_init
         void *tp_vectorcall
         void *tp_getattro
+        void *tp_richcompare
+        Py_hash_t (*tp_hash)(PyObject *) except? -1
         allocfunc tp_alloc
         void (*tp_free)(void *) noexcept
         PyNumberMethods *tp_as_number
 
+    PyTypeObject PyBaseObject_Type
     PyTypeObject *Py_TYPE(PyObject *o)
     Py_ssize_t Py_REFCNT(PyObject *o)
     void Py_SET_REFCNT(PyObject *o, Py_ssize_t count)

@@ -334,6 +334,11 @@ cdef object make_type():
 Value = make_type()
 ValueType = <PyTypeObject *><PyObject *>Value
 ValueType.tp_vectorcall = <void *>value_vectorcall
+# Not by the table of slots, which would give the class methods of these names that it does not have:
+# the answers are those of any object, and only a traced function is told of the question.
+ValueType.tp_hash = value_hash
+ValueType.tp_richcompare = <void *>value_compare
+ValueType.tp_as_number.nb_bool = <void *>value_truth
 # numpy's scalars then hand `number * value` over at once instead of making arrays of both.
 Value.__array_priority__ = 1000.0
 
