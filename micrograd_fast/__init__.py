@@ -15,6 +15,7 @@ from . import data as data
 from . import graph as graph
 from . import optim as optim
 from ._version import __version__
+from .checking import gradcheck
 from .config import show_config
 from .engine import Value, dot, sum
 from .losses import (
@@ -44,6 +45,7 @@ __all__ = [
     "compile",
     "cross_entropy",
     "dot",
+    "gradcheck",
     "hinge_loss",
     "jit",
     "load_program",

@@ -77,7 +77,9 @@ class Container:
 
     __slots__ = ("items", "kind", "names")
 
-    def __init__(self, kind: type, names: tuple[Any, ...] | None, items: tuple[Any, ...]) -> None:
+    def __init__(
+        self, kind: type, names: tuple[Any, ...] | None, items: tuple[Structure, ...]
+    ) -> None:
         self.kind = kind
         self.names = names
         self.items = items
@@ -92,6 +94,16 @@ class Container:
 
     def __hash__(self) -> int:
         return hash((self.kind, self.names, self.items))
+
+    def entries(self) -> Iterator[tuple[str, Structure]]:
+        """Go through the items, each with the text that finds it behind the container's name."""
+        if self.names is None:
+            texts = [f"[{i}]" for i in range(len(self.items))]
+        elif issubclass(self.kind, dict):
+            texts = [f"[{name!r}]" for name in self.names]
+        else:
+            texts = [f".{name}" for name in self.names]
+        return zip(texts, self.items, strict=True)
 
     def containing(self, items: list[Any]) -> Any:
         """Make a container of this kind with other items."""

@@ -102,7 +102,7 @@ PYTHON_LAYERS = [
     {"nn"},
     {"losses", "optim", "data", "program", "config", "_nests"},
     {"_traces"},
-    {"tracing"},
+    {"tracing", "checking"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"__init__"},
     {"demo"},

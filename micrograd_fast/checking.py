@@ -1,0 +1,209 @@
+"""Checking derivatives against differences."""
+
+from __future__ import annotations
+
+from ._nests import Container, Static, of_values, put_together, take_apart
+from ._traces import results_apart
+from .engine import Value
+from .program import freeze
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    from ._nests import Structure
+
+    _Function: TypeAlias = Callable[[list[float]], list[float]]
+
+__all__ = ["GradientError", "gradcheck"]
+
+_N_HALVINGS = 6
+
+
+class GradientError(AssertionError):
+    """A derivative is not what differences say; made by `gradcheck`."""
+
+
+def gradcheck(
+    function: Callable[..., Any],
+    inputs: Any,
+    *,
+    order: int = 2,
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    step: float = 1e-2,
+) -> bool:
+    """Check the derivatives of a function of Values against differences of its values.
+
+    Parameters
+    ----------
+    function : callable
+        Takes Values, or nests of them, and returns a Value or a nest of some.
+    inputs : tuple or number
+        The arguments, with numbers in place of Values, as for `jit`; one that is no tuple is the
+        only argument.
+    order : {1, 2}, optional
+        1 checks what ``backward`` gives, 2 also the Hessians of a frozen program, against
+        differences of gradients.
+    rtol, atol : float, optional
+        A derivative ``d`` may be off by ``atol + rtol * |d|``.
+    step : float, optional
+        The largest distance at which values are taken, relative to numbers above 1.
+
+    Returns
+    -------
+    bool
+        True; whatever is wrong is raised.
+
+    Raises
+    ------
+    GradientError
+        If a derivative is wrong, or there is a kink at an input: slopes that differ from one side
+        to the other. The message names the input, as in ``inputs[0][2]``.
+    ValueError
+        If `order` is neither 1 nor 2, there is no number among the inputs or no Value in the
+        result; or for order 2, if a node has a Python ``_backward``.
+    ArithmeticError, ValueError
+        Where the function or a derivative has no value at the inputs.
+
+    Notes
+    -----
+    Differences are extrapolated to a step of 0; see Ridders, "Accurate computation of F'(x) and
+    F'(x)F''(x)", Advances in Engineering Software 4 (1982).
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, gradcheck
+    >>> gradcheck(lambda a, b: (a * b).tanh() / b, (0.5, -2.0))
+    True
+    >>> gradcheck(lambda a: a.relu(), 0.0)
+    Traceback (most recent call last):
+        ...
+    micrograd_fast.checking.GradientError: inputs[0] = 0.0 is at a kink of the output: ...
+    """
+    if order not in (1, 2):
+        raise ValueError(f"order must be 1 or 2, found {order!r}")
+    arguments = inputs if isinstance(inputs, tuple) else (inputs,)
+    point: list[float] = []
+    structure = take_apart(arguments, point, "inputs")
+    if not point:
+        raise ValueError("inputs must hold a number, found none")
+    names = _names_of(structure, "inputs")
+
+    def graph(numbers: list[float]) -> tuple[list[Value], list[Value]]:
+        values = [Value(number) for number in numbers]
+        outputs: list[Value] = []
+        result = function(*put_together(structure, of_values(values)))
+        results_apart(result, outputs, "what the function returns")
+        return values, outputs
+
+    def values(numbers: list[float]) -> list[float]:
+        return [output.data for output in graph(numbers)[1]]
+
+    def gradients(numbers: list[float]) -> list[float]:
+        leaves, outputs = graph(numbers)
+        found = []
+        for output in outputs:
+            output.zero_grad()
+            for leaf in leaves:
+                leaf.grad = 0.0
+            output.backward()
+            found.extend(leaf.grad for leaf in leaves)
+        return found
+
+    leaves, outputs = graph(point)
+    if not outputs:
+        raise ValueError("function must return a Value, found none in its result")
+    what = [f"output {i}" if len(outputs) > 1 else "the output" for i in range(len(outputs))]
+    _compare(values, point, gradients(point), what, names, step, rtol, atol)
+    if order == 2:
+        hessians = []
+        for output in outputs:
+            program = freeze(output, "the output", leaves, False, False, "float64")
+            hessian = program.hessian(point, wrt="inputs")
+            hessians.extend(hessian.ravel().tolist())
+        slopes = [f"the derivative of {w} by {name}" for w in what for name in names]
+        _compare(gradients, point, hessians, slopes, names, step, rtol, atol)
+    return True
+
+
+def _names_of(structure: Structure, name: str) -> list[str]:
+    """A name for each number of a nest: the expression that finds it."""
+    if isinstance(structure, Static):
+        return []
+    if isinstance(structure, Container):
+        found = []
+        for key, item in structure.entries():
+            found += _names_of(item, name + key)
+        return found
+    if structure.shape is None:
+        return [name]
+    import numpy
+
+    return [f"{name}[{', '.join(map(str, index))}]" for index in numpy.ndindex(structure.shape)]
+
+
+def _compare(
+    function: _Function,
+    point: list[float],
+    derivatives: list[float],
+    outputs: list[str],
+    inputs: list[str],
+    step: float,
+    rtol: float,
+    atol: float,
+) -> None:
+    """Compare derivatives, those of an output together, with differences of a function."""
+    for i, name in enumerate(inputs):
+        size = step * max(1.0, abs(point[i]))
+        below = _extrapolated(function, point, i, -size)
+        above = _extrapolated(function, point, i, size)
+        for j, output in enumerate(outputs):
+            given = derivatives[j * len(inputs) + i]
+            (slope_below, error_below), (slope_above, error_above) = below[j], above[j]
+            allowed = atol + rtol * abs(given)
+            # What rounding leaves in differences is no fault of the derivative.
+            if abs(slope_below - slope_above) > allowed + 10.0 * (error_below + error_above):
+                raise GradientError(
+                    f"{name} = {point[i]!r} is at a kink of {output}: its slope is"
+                    f" {slope_below:.8g} below and {slope_above:.8g} above, found {given!r}"
+                )
+            slope, error = min(below[j], above[j], key=lambda estimate: estimate[1])
+            if not abs(given - slope) <= allowed + 10.0 * error:
+                raise GradientError(
+                    f"the derivative of {output} by {name} = {point[i]!r} must be {slope:.10g},"
+                    f" as differences say, found {given!r}"
+                )
+
+
+def _extrapolated(
+    function: _Function, point: list[float], i: int, step: float
+) -> list[tuple[float, float]]:
+    """The derivatives by one number from one side, each with an estimate of its error.
+
+    Differences over steps that are halved again and again are extrapolated to a step of 0; the
+    entry of the table that differs least from its neighbours counts.
+    """
+    here = function(point)
+    rows: list[list[list[float]]] = []
+    best = [(0.0, float("inf"))] * len(here)
+    for n_halvings in range(_N_HALVINGS):
+        moved = list(point)
+        moved[i] += step / 2.0**n_halvings
+        distance = moved[i] - point[i]
+        there = function(moved)
+        row = [[(b - a) / distance for a, b in zip(here, there, strict=True)]]
+        for column in range(n_halvings):
+            factor = 2.0 ** (column + 1)
+            finer, coarser = row[column], rows[-1][column]
+            row.append(
+                [(factor * f - c) / (factor - 1.0) for f, c in zip(finer, coarser, strict=True)]
+            )
+            for j, estimate in enumerate(row[-1]):
+                error = max(abs(estimate - finer[j]), abs(estimate - coarser[j]))
+                if error < best[j][1]:
+                    best[j] = (estimate, error)
+        rows.append(row)
+    return best
