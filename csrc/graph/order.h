@@ -4,7 +4,8 @@
 #ifndef MG_ORDER_H
 #define MG_ORDER_H
 
-#include "layer/layer.h"
+#include "layer/expand.h"
+#include "layer/fusion.h"
 
 typedef struct {
     mg_node node;

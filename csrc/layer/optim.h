@@ -6,7 +6,7 @@
 #ifndef MG_OPTIM_H
 #define MG_OPTIM_H
 
-#include "layer/layer.h"
+#include "layer/block.h"
 
 /* Nodes first, first + 1, ... */
 typedef struct {

@@ -30,8 +30,8 @@ enum {
     MG_HAS_EXTRA = 4,   /* aux.extra is owned by this node */
     MG_FLOAT_POWER = 8, /* the exponent was written as a float: "**2.0", not "**2" */
     MG_BOOL_POWER = 16, /* the exponent was written as True or False */
-    MG_PARAMETER = 32,  /* a leaf in a layer's block, see layer/layer.h */
-    MG_OPEN_INPUT = 64, /* an operand that an unfinished neuron has passed, see graph/order.c */
+    MG_PARAMETER = 32,  /* a leaf in a layer's block, see layer/block.h */
+    MG_OPEN_INPUT = 64, /* an operand that an unfinished neuron has passed, see layer/fusion.h */
     MG_LITERAL = 128,   /* a leaf that was written as a plain number: a constant when frozen */
 };
 
@@ -44,7 +44,7 @@ typedef struct {
     uint8_t op;    /* mg_op */
     uint8_t arity; /* 0, 1, 2, MG_NARY or MG_FUSED */
     uint8_t flags;
-    uint8_t held; /* a pinned parameter whose handle its block holds, see layer/layer.h */
+    uint8_t held; /* a pinned parameter whose handle its block holds, see layer/block.h */
 } mg_meta;
 
 /* What does not fit a fixed row: operands beyond two, immediates beyond one. The operand list
@@ -55,7 +55,7 @@ typedef struct {
     double values[];
 } mg_extra;
 
-typedef struct mg_layer_block mg_layer_block; /* layer/layer.h */
+typedef struct mg_layer_block mg_layer_block; /* layer/block.h */
 struct mg_call;
 
 typedef union {

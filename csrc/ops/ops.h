@@ -19,7 +19,7 @@ _Static_assert(FLT_EVAL_METHOD == 0, "doubles must be evaluated as doubles (use 
 
 /* Three kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
  * number of operands and carries its derivatives as numbers (or none at all); a NEURON stands for
- * a whole weighted sum and its activation (layer/layer.h). */
+ * a whole weighted sum and its activation (layer/call.h). */
 typedef enum {
     MG_LEAF,
     MG_LOCAL,

@@ -16,8 +16,11 @@ extern int checks_failed;
 
 void test_operations(void);
 void test_arena(void);
+void test_order(void);
 void test_backward(void);
-void test_layers(void);
+void test_block(void);
+void test_call(void);
+void test_fusion(void);
 void test_optim(void);
 void test_tiles(void);
 void test_program(void);

@@ -31,8 +31,9 @@ int main(void) {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"operations", test_operations}, {"arena", test_arena}, {"backward", test_backward},
-        {"layers", test_layers},         {"optim", test_optim}, {"tiles", test_tiles},
+        {"operations", test_operations}, {"arena", test_arena}, {"order", test_order},
+        {"backward", test_backward},     {"block", test_block}, {"call", test_call},
+        {"fusion", test_fusion},         {"optim", test_optim}, {"tiles", test_tiles},
         {"program", test_program},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;

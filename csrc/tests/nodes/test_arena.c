@@ -122,10 +122,38 @@ static void failed_growth_changes_nothing(void) {
     }
 }
 
+/* Spans of changing lengths, with nodes made and freed in between: the columns stop growing. */
+static void spans_of_any_length_share_the_columns(void) {
+    mg_arena *arena = test_arena_new();
+    mg_node settled = 0;
+    for (int round = 0; round < 300; round++) {
+        const mg_node n_nodes = 20 + (mg_node)(round * 7 % 13);
+        mg_node nodes[9];
+        for (int i = 0; i < 9; i++) {
+            nodes[i] = mg_arena_leaf(arena, 1.0);
+            arena->meta[nodes[i]].refs = 1;
+        }
+        const mg_node first = mg_arena_take_span(arena, n_nodes);
+        CHECK(first != MG_NO_NODE && arena->n_live == n_nodes + 9);
+        for (mg_node node = first; node < first + n_nodes; node++)
+            arena->meta[node] = (mg_meta){0, MG_LEAF, 0, 0, 0};
+        for (int i = 0; i < 9; i++) {
+            CHECK(nodes[i] < first || nodes[i] >= first + n_nodes);
+            mg_arena_release(arena, nodes[i]);
+        }
+        arena->n_live -= n_nodes;
+        mg_arena_give_span(arena, first, n_nodes);
+        if (round == 100) settled = arena->cap;
+    }
+    CHECK(arena->cap == settled);
+    test_arena_end(arena);
+}
+
 void test_arena(void) {
     a_long_chain_is_freed_without_recursion();
     a_rebuilt_graph_gets_its_slots_back();
     pinned_handles_are_held_by_each_use();
     extra_records_go_with_their_node();
     failed_growth_changes_nothing();
+    spans_of_any_length_share_the_columns();
 }

@@ -8,7 +8,7 @@ from micrograd_fast._core.csrc.loops cimport *
 from micrograd_fast._core.csrc.nodes cimport *
 
 
-cdef extern from "layer/layer.h":
+cdef extern from "layer/block.h":
     void mg_layer_attach(mg_arena *arena)
     mg_layer_block *mg_layer_block_new(mg_arena *arena, mg_node base, uint32_t n_rows, uint32_t n_in, int is_span)
     mg_status mg_layer_block_dissolve(mg_arena *arena, mg_layer_block *block)
@@ -16,14 +16,20 @@ cdef extern from "layer/layer.h":
     void mg_parameter_unpinned(mg_arena *arena, mg_node node) noexcept
     bint mg_parameter_in_use(const mg_arena *arena, mg_node node) noexcept
     mg_status mg_layer_block_before_write(mg_arena *arena, mg_layer_block *block)
+
+
+cdef extern from "layer/call.h":
     mg_status mg_layer_block_values(mg_arena *arena, mg_layer_block *block, const double *x, double *values,
                               double *failed_pre)
     mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows, int with_values)
     void mg_call_free(mg_call *call)
     void mg_call_find_duplicates(mg_arena *arena, mg_call *call)
     mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre)
-    mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron)
     void mg_neuron_zero_grad(mg_arena *arena, mg_node neuron)
+
+
+cdef extern from "layer/expand.h":
+    mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron)
 
 
 cdef extern from "layer/optim.h":
