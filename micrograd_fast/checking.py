@@ -104,7 +104,7 @@ def gradcheck(
 
     def gradients(numbers: list[float]) -> list[float]:
         leaves, outputs = graph(numbers)
-        found = []
+        found: list[float] = []
         for output in outputs:
             output.zero_grad()
             for leaf in leaves:
@@ -134,7 +134,7 @@ def _names_of(structure: Structure, name: str) -> list[str]:
     if isinstance(structure, Static):
         return []
     if isinstance(structure, Container):
-        found = []
+        found: list[str] = []
         for key, item in structure.entries():
             found += _names_of(item, name + key)
         return found
