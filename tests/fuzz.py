@@ -1,13 +1,14 @@
-"""Random programs on the compiled engine and the reference until the time is up.
+"""Random programs on the compiled engine and the reference for a time or a number.
 
     python tests/fuzz.py --seconds 600 --seed 1
 
 Prints the seed of every program on which the two differ, and exits with 1 if there was any. A
-program is found again with ``--seed`` set to its number and ``--seconds 0``.
+program is found again with ``--seed`` set to its number and ``--programs 1``.
 """
 
 import argparse
 import importlib
+import math
 import random
 import sys
 import time
@@ -44,12 +45,13 @@ def check(seed, compiled, reference, arena_stats):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to go on")
+    parser.add_argument("--programs", type=int, help="how many at most, whatever the time")
     parser.add_argument("--seed", type=int, default=0, help="the first program's number")
     options = parser.parse_args(arguments)
     compiled = engine_of("micrograd_fast")
     reference = engine_of("micrograd_fast.reference")
     arena_stats = importlib.import_module("micrograd_fast._core").arena_stats
-    deadline = time.monotonic() + options.seconds
+    deadline = time.monotonic() + (options.seconds if options.programs is None else math.inf)
     seed, n_bad = options.seed, 0
     while True:
         complaint = check(seed, compiled, reference, arena_stats)
@@ -57,7 +59,7 @@ def main(arguments=None):
             n_bad += 1
             print(f"program {seed}: {complaint}")
         seed += 1
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= deadline or seed - options.seed == options.programs:
             break
     print(f"seed {options.seed}: {seed - options.seed} programs, {n_bad} with a difference")
     return 1 if n_bad else 0

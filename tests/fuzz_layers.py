@@ -1,15 +1,16 @@
-"""Random lives of models on the reference and on unfused and fused layers until the time is up.
+"""Random lives of models on the reference, unfused and fused layers, for a time or a number.
 
     python tests/fuzz_layers.py --seconds 600 --seed 1
 
 Prints the number of every program on which the three differ, with the steps that it takes, and
 exits with 1 if there was any. A program is found again with ``--seed`` set to its number and
-``--seconds 0``. `random_layers.py` says what a program is.
+``--programs 1``. `random_layers.py` says what a program is.
 """
 
 import argparse
 import gc
 import importlib
+import math
 import sys
 import time
 from contextlib import nullcontext
@@ -50,13 +51,14 @@ def check(program, engines, arena_stats):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to go on")
+    parser.add_argument("--programs", type=int, help="how many at most, whatever the time")
     parser.add_argument("--seed", type=int, default=0, help="the first program's number")
     options = parser.parse_args(arguments)
     arena_stats = importlib.import_module("micrograd_fast._core").arena_stats
     engines = load_engines()
     gc.collect()
     gc.freeze()
-    deadline = time.monotonic() + options.seconds
+    deadline = time.monotonic() + (options.seconds if options.programs is None else math.inf)
     seed, n_bad = options.seed, 0
     while True:
         program = random_layers.random_program(seed)
@@ -68,7 +70,7 @@ def main(arguments=None):
             print(f"    wild={short.wild} copies={short.copies} steps={short.steps}")
             print(f"    {check(short, engines, arena_stats)}", flush=True)
         seed += 1
-        if time.monotonic() >= deadline:
+        if time.monotonic() >= deadline or seed - options.seed == options.programs:
             break
     print(f"seed {options.seed}: {seed - options.seed} programs, {n_bad} with a difference")
     return 1 if n_bad else 0

@@ -5,7 +5,8 @@ import re
 import runpy
 from pathlib import Path
 
-DOCS = Path(__file__).parent.parent / "docs"
+TESTS = Path(__file__).parent
+DOCS = TESTS.parent / "docs"
 README = DOCS.parent / "README.md"
 
 
@@ -14,11 +15,32 @@ def test_the_table_of_operations_is_up_to_date():
     assert (DOCS / "operations.md").read_text() == namespace["table"]()
 
 
-def test_the_contract_names_test_files_that_exist():
+def sections_of_the_contract():
+    """For each heading with test files: their names, and the numbers of the points below it."""
     text = (DOCS / "contract.md").read_text(encoding="utf-8")
-    for name in ("test_contract_numbers.py", "test_scale.py", "test_contract_nn_unobservable.py"):
-        assert name in text
-        assert (Path(__file__).parent / name).exists()
+    for section in text.split("\n## ")[1:]:
+        heading, _, points = section.partition("\n")
+        names = [
+            # `_attributes.py` stands for `test_contract_attributes.py`.
+            name if name.startswith("test_") else f"test_contract{name}"
+            for name in re.findall(r"`(?:tests/)?(\w+\.py)`", heading)
+        ]
+        yield names, [int(number) for number in re.findall(r"^(\d+)\. ", points, re.MULTILINE)]
+
+
+def test_every_point_of_the_contract_has_tests_in_the_files_that_it_names():
+    numbers, files = [], set()
+    for names, points in sections_of_the_contract():
+        tested = {}
+        for name in names:
+            source = (TESTS / name).read_text(encoding="utf-8")
+            tested[name] = set(map(int, re.findall(r"^ *def test_(\d\d)_", source, re.MULTILINE)))
+            assert tested[name], f"{name} has no numbered test"
+        assert set(points) <= set.union(*tested.values()), names
+        numbers += points
+        files.update(names)
+    assert numbers == list(range(1, 25))
+    assert files >= {path.name for path in TESTS.glob("test_contract_*.py")}
 
 
 def test_the_programs_of_the_readme_run_and_learn(capsys):

@@ -272,7 +272,7 @@ def test_random_lives_of_models(layer_engines, block):
 
 
 def test_the_fuzzer_runs_and_finds_nothing(capsys):
-    assert fuzz_layers.main(["--seconds", "0", "--seed", "1000"]) == 0
+    assert fuzz_layers.main(["--programs", "1", "--seed", "1000"]) == 0
     assert capsys.readouterr().out == "seed 1000: 1 programs, 0 with a difference\n"
 
 
@@ -296,7 +296,7 @@ def test_the_fuzzer_finds_a_difference(monkeypatch, capsys):
 
     engines["fused"] = (engine, crooked)
     monkeypatch.setattr(fuzz_layers, "load_engines", lambda: engines)
-    assert fuzz_layers.main(["--seconds", "0", "--seed", "1000"]) == 1
+    assert fuzz_layers.main(["--programs", "1", "--seed", "1000"]) == 1
     complaint, steps, shortened, total = capsys.readouterr().out.splitlines()
     assert complaint.startswith("program 1000: fused: ")
     assert "'call'" in steps

@@ -73,11 +73,26 @@ def test_graphs_that_nobody_looks_at_have_the_bits_too(compiled, reference):
         assert results[0] == results[1], f"seed {seed}"
 
 
-def test_a_short_run_of_the_fuzzer(capsys):
-    assert fuzz.main(["--seconds", "5", "--seed", "11"]) == 0
-    report = capsys.readouterr().out
-    assert "seed 11" in report
-    assert int(report.split(" programs")[0].split()[-1]) > 10
+def test_the_fuzzer_runs_and_finds_nothing(capsys):
+    assert fuzz.main(["--programs", "50", "--seed", "11"]) == 0
+    assert capsys.readouterr().out == "seed 11: 50 programs, 0 with a difference\n"
+
+
+def test_the_fuzzer_finds_a_difference(monkeypatch, capsys, compiled):
+    """An operation that is wrong in its last bit."""
+    original = compiled.Value.tanh
+
+    def crooked(self):
+        out = original(self)
+        out.data = math.nextafter(out.data, 9.0)
+        return out
+
+    monkeypatch.setattr(compiled.Value, "tanh", crooked)
+    assert fuzz.main(["--programs", "20", "--seed", "11"]) == 1
+    *complaints, total = capsys.readouterr().out.splitlines()
+    assert 0 < len(complaints) <= 20
+    assert any(" differs at " in complaint for complaint in complaints)
+    assert total == f"seed 11: 20 programs, {len(complaints)} with a difference"
 
 
 # Other oracles -----------------------------------------------------------------------------------
