@@ -1,5 +1,6 @@
 """The documentation says what the code does."""
 
+import doctest
 import random
 import re
 import runpy
@@ -55,3 +56,15 @@ def test_the_programs_of_the_readme_run_and_learn(capsys):
     assert len(first.split()) == 3
     assert 0.95 <= float(share_of_quadrants) <= 1.0
     assert float(margin_loss.split()[0]) < 0.1  # from about 1
+
+
+def test_the_examples_of_the_page_on_freezing_give_what_stands_there():
+    state = random.getstate()
+    try:
+        outcome = doctest.testfile(
+            str(DOCS / "freezing.md"), module_relative=False, optionflags=doctest.ELLIPSIS
+        )
+    finally:
+        random.setstate(state)
+    assert outcome.attempted >= 25
+    assert outcome.failed == 0
