@@ -13,7 +13,7 @@ c_headers := $(wildcard csrc/*/*.h csrc/*/*.inc csrc/*/*.def)
 # Clang's warning of loops that stay as they are is off, as in setup.py.
 c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -Wno-pass-failed -ffp-contract=off -Icsrc -DMG_TESTING
 
-.PHONY: demo digits test develop test-c sanitize test-all-pythons fuzz-layers bench lint typecheck wheel clean
+.PHONY: demo digits test develop test-c sanitize test-all-pythons fuzz-layers bench lint typecheck docs wheel clean
 
 demo: $(VENV)
 	$(install) '.[demo]'
@@ -83,6 +83,9 @@ typecheck: develop
 	$(python) -m mypy
 	$(python) -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \
 	    --allowlist tests/stubtest-allowlist.txt micrograd_fast._core
+
+docs: develop
+	$(python) docs/operations.py
 
 wheel: $(VENV)
 	$(pip) install build

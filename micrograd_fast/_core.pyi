@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import (
     Any,
     Literal,
+    NamedTuple,
     SupportsFloat,
     SupportsIndex,
     TypeAlias,
@@ -94,8 +95,17 @@ class _BuildInfo(TypedDict):
     compiler: str
     flags: str
 
-# name, label, arity, number of immediates, description
-OPERATIONS: tuple[tuple[str, str, int, int, str], ...]
+class Operation(NamedTuple):
+    name: str
+    label: str
+    arity: int
+    immediates: tuple[tuple[str, float], ...]
+    value_errors: tuple[type[Exception], ...]
+    slope_errors: tuple[type[Exception], ...]
+    wanted: str
+    doc: str
+
+OPERATIONS: tuple[Operation, ...]
 
 def sum(values: Iterable[Value | _Number]) -> Value: ...
 def dot(w: Iterable[Value | _Number], x: Iterable[Value | _Number]) -> Value: ...

@@ -9,6 +9,13 @@ import sys
 import textwrap
 import threading
 
+from micrograd_fast._core import OPERATIONS
+
+#: Every method of the engine's table, and those with which a neuron can end: through `detach`
+#: nothing would learn.
+METHODS = [row for row in OPERATIONS if row.label.isidentifier()]
+ACTIVATIONS = [row.name for row in METHODS if row.arity == 1 and row.name != "detach"]
+
 #: Numbers at which floating-point code goes wrong.
 SPECIAL_NUMBERS = [
     0.0,

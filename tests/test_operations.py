@@ -1,12 +1,17 @@
 """Each operation against its formula, against PyTorch, against differences, and at its kinks."""
 
+import inspect
 import math
 import random
+import re
 
 import pytest
 import torch
 from operation_table import BY_ID, KINKS, OPERATIONS, WITHOUT_DIFFERENCES
-from support import SPECIAL_NUMBERS, bits, outcome, same_bits
+from support import METHODS, SPECIAL_NUMBERS, bits, outcome, same_bits
+
+import micrograd_fast
+from micrograd_fast import _core
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda row: row.id)
 
@@ -31,15 +36,121 @@ def run(engine, operation, numbers, seed_gradient=1.0):
 
 
 def test_table_holds_every_operation_of_the_engine(compiled):
-    from micrograd_fast import _core
-
     ours = {(row.name, row.arity) for row in OPERATIONS}
-    theirs = {(row[0], row[2]) for row in _core.OPERATIONS}
+    theirs = {(row.name, row.arity) for row in _core.OPERATIONS}
     assert ours == theirs
     labels = {row.name: row.label for row in OPERATIONS if row.name != "pow_const"}
-    for name, label, _arity, _n_immediates, doc in _core.OPERATIONS:
-        assert labels.get(name, "**") == label
-        assert doc.strip(), f"{name} has no documentation"
+    for row in _core.OPERATIONS:
+        assert labels.get(row.name, "**") == row.label
+        assert row.doc.strip(), f"{row.name} has no documentation"
+
+
+def raised(function):
+    """The exception that a call ends with, if any."""
+    try:
+        function()
+    except (ArithmeticError, ValueError) as error:
+        return {type(error)}
+    return set()
+
+
+def errors_met(engine, operation):
+    """What the value raises, and what backward does where there is a value."""
+    grid = [(a, b) for a in SPECIAL_NUMBERS for b in SPECIAL_NUMBERS]
+    if operation.arity == 1:
+        grid = [(a,) for a in SPECIAL_NUMBERS]
+    of_values, of_slopes = set(), set()
+    for numbers in [*grid, *points(operation, seed=10)]:
+        operands = [*map(engine.Value, numbers)]
+        errors = raised(lambda: operation.apply(*operands))
+        of_values |= errors
+        if not errors:
+            of_slopes |= raised(operation.apply(*operands)._backward)
+    return of_values, of_slopes
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(row.name for row in OPERATIONS))
+def test_raises_what_the_table_says_and_nothing_else(engine, name):
+    (told,) = [row for row in _core.OPERATIONS if row.name == name]
+    met = [errors_met(engine, row) for row in OPERATIONS if row.name == name]
+    assert set(told.value_errors) == set().union(*(values for values, _ in met))
+    assert set(told.slope_errors) == set().union(*(slopes for _, slopes in met))
+    assert bool(told.wanted) == (ValueError in told.value_errors)
+
+
+@pytest.mark.parametrize("row", METHODS, ids=lambda row: row.name)
+def test_help_names_the_arguments_and_the_errors(compiled, row):
+    method = getattr(compiled.Value, row.name)
+    summary, *sections = inspect.getdoc(method).split("\n\n")
+    assert summary == row.doc
+    named = re.findall(r"^(\w+Error)$", "\n".join(sections), re.MULTILINE)
+    bounds = [ValueError] if len(row.immediates) == 2 else []
+    told = [*bounds, *row.value_errors, *row.slope_errors]
+    assert named == [error.__name__ for error in told]
+    assert inspect.getdoc(method).count("From ``backward``") == len(row.slope_errors)
+    if row.wanted:
+        assert f"neither nan nor {row.wanted}." in sections[-1]
+    _self, *parameters = inspect.signature(method).parameters.values()
+    if row.arity == 2:
+        assert [parameter.name for parameter in parameters] == ["other"]
+    else:
+        defaults = {p.name: p.default for p in parameters}
+        ends = {math.inf: None, -math.inf: None}
+        assert defaults == {name: ends.get(k, k) for name, k in row.immediates}
+        assert all(f"{name}" in sections[0] for name in defaults)
+
+
+@pytest.mark.parametrize("row", METHODS, ids=lambda row: row.name)
+def test_the_reference_takes_the_same_arguments(reference, row):
+    ours = inspect.signature(getattr(micrograd_fast.Value, row.name)).parameters
+    theirs = inspect.signature(getattr(reference.Value, row.name)).parameters
+    assert [(p.name, p.default) for p in ours.values()] == [
+        (p.name, p.default) for p in theirs.values()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda a: a.elu(beta=2), TypeError, "a keyword of elu must be alpha, found beta"),
+        (lambda a: a.clip(lo=2), TypeError, "a keyword of clip must be low or high, found lo"),
+        (lambda a: a.elu(1, 2), TypeError, "arguments of elu must be at most 1, found 2"),
+        (lambda a: a.clip(1, 2, 3), TypeError, "arguments of clip must be at most 2, found 3"),
+        (lambda a: a.elu(1, alpha=2), TypeError, "alpha must be given once"),
+        (lambda a: a.clip(1, low=2), TypeError, "low must be given once"),
+        (lambda a: a.elu(None), TypeError, "alpha must be a real number, found NoneType"),
+        (lambda a: a.clip("1"), TypeError, "low must be a real number, found str"),
+        (lambda a: a.clip(high=1j), TypeError, "high must be a real number, found complex"),
+        (lambda a: a.clip(2, 1), ValueError, "low must be at most high, found low=2.0 and high=1"),
+        (lambda a: a.clip(math.nan), ValueError, "low must be at most high, found low=nan"),
+        (lambda a: a.maximum("1"), TypeError, "maximum must be a real number, found str"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_name(compiled, call, error, message):
+    before = compiled.arena_stats()["live_nodes"]
+    a = compiled.Value(0.5)
+    with pytest.raises(error, match=message):
+        call(a)
+    assert compiled.arena_stats()["live_nodes"] == before + 1
+
+
+def test_an_argument_that_moves_the_operand_is_read_first(compiled):
+    """Converting a number runs Python, which may build a layer of the very operand."""
+
+    class Alpha:
+        def __float__(self):
+            neuron.w = [*neuron.w[:1], a]
+            layer([1.0, 2.0])
+            return 0.5
+
+    for _ in range(3):
+        layer = compiled.nn.Layer(2, 3, activation="elu")
+        neuron = layer.neurons[1]
+        a = neuron.w[1]
+        a.data = -2.0
+        out = a.elu(alpha=Alpha())
+        assert out._prev == {a}
+        assert out.data == 0.5 * math.expm1(-2.0)
 
 
 @every_operation

@@ -1,18 +1,34 @@
 /* The arithmetic behind ops.def, with the special cases of Python's float and math. */
 #include "ops/ops.h"
 
+#include "ops/power.h"
+
 #include <errno.h>
 
 #define MG_INV_SQRT_2 0.7071067811865476
 #define MG_INV_SQRT_2PI 0.3989422804014327
 
 const mg_op_info mg_ops[MG_N_OPS] = {
-    [MG_LEAF] = {"leaf", "", "", "A number.", 0, 0},
-    [MG_LOCAL] = {"local", "", "", "A node that carries its derivatives as numbers.", 0, 0},
-    [MG_NEURON] = {"neuron", "", "", "A weighted sum and its activation.", 0, 0},
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb, domain, \
-           doc)                                                                                   \
-    [MG_##ID] = {#name, label, domain, doc, arity, n_immediates},
+    [MG_LEAF] = {.name = "leaf", .label = "", .wanted = "", .doc = "A number."},
+    [MG_LOCAL] = {.name = "local",
+                  .label = "",
+                  .wanted = "",
+                  .doc = "A node that carries its derivatives as numbers."},
+    [MG_NEURON] = {.name = "neuron",
+                   .label = "",
+                   .wanted = "",
+                   .doc = "A weighted sum and its activation."},
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb,         \
+           value_errors, slope_errors, wanted, doc, k_name, k_default, h_name, h_default)         \
+    [MG_##ID] = {#name,                                                                           \
+                 label,                                                                           \
+                 wanted,                                                                          \
+                 doc,                                                                             \
+                 {{k_name, k_default}, {h_name, h_default}},                                      \
+                 arity,                                                                           \
+                 n_immediates,                                                                    \
+                 value_errors,                                                                    \
+                 slope_errors},
 #include "ops/ops.def"
 #undef OP
 };

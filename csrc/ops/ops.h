@@ -32,13 +32,25 @@ typedef enum {
 
 _Static_assert(MG_N_OPS <= 256, "an operation code is stored in one byte");
 
+/* An argument of an operation's method. */
+typedef struct {
+    const char *name;
+    double otherwise; /* what it is where it is not given */
+} mg_immediate;
+
+/* A set of ways to fail holds this bit for each. */
+#define MG_ERROR_BIT(status) (1u << (status))
+
 typedef struct {
     const char *name;   /* Python method */
     const char *label;  /* what _op reads */
-    const char *domain; /* accepted operands, empty if all are */
+    const char *wanted; /* accepted operands, empty if all are */
     const char *doc;
+    mg_immediate immediates[2];
     uint8_t arity;
     uint8_t n_immediates;
+    uint8_t value_errors;
+    uint8_t slope_errors; /* where there is a value */
 } mg_op_info;
 
 /* Indexed by mg_op. */
@@ -53,64 +65,6 @@ double mg_library_pow(double base, double exponent, mg_status *st);
 
 /* d(a ** b)/db = y * log(a); 0 at a == 0 and NaN below it. */
 double mg_pow_log(double a, double y, mg_status *st);
-
-/* Small powers without the power function, only a multiplication or two: what is known of its
- * error decides when that is the same number. Its result is less than 0.53 units in the last
- * place from the exact power; so where ours, which is rounded to nearest, is less than 0.47 from
- * it, every other number is too far away. That holds for the GNU C library, whose stated bound is
- * 0.521 where powers are as moderate as here. Elsewhere the library is always asked. */
-#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))
-#define MG_POW_BOUND_IS_KNOWN 1
-#else
-#define MG_POW_BOUND_IS_KNOWN 0
-#endif
-
-/* a * b - p, exactly, for the rounded product p of moderate numbers; see Dekker, "A
- * floating-point technique for extending the available precision" (1971). */
-static inline double mg_product_error(double a, double b, double p) {
-    const double split = 134217729.0; /* 2**27 + 1 */
-    const double a_scaled = split * a, b_scaled = split * b;
-    const double a_high = a_scaled - (a_scaled - a), b_high = b_scaled - (b_scaled - b);
-    const double a_low = a - a_high, b_low = b - b_high;
-    return ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low;
-}
-
-/* The rounded power, and how far the exact one is from it. */
-static inline double mg_square(double a, double *residual) {
-    const double y = a * a;
-    *residual = mg_product_error(a, a, y);
-    return y;
-}
-
-static inline double mg_cube(double a, double *residual) {
-    const double square = a * a, twice_rounded = square * a;
-    const double error =
-        mg_product_error(square, a, twice_rounded) + mg_product_error(a, a, square) * a;
-    const double y = twice_rounded + error;
-    *residual = error - (y - twice_rounded);
-    return y;
-}
-
-static inline double mg_inverse(double a, double *residual) {
-    const double y = 1.0 / a, one = y * a;
-    *residual = ((1.0 - one) - mg_product_error(y, a, one)) * y;
-    return y;
-}
-
-/* Whether the power function must give y. */
-static inline int mg_is_sure_power(double y, double residual) {
-    union {
-        double number;
-        uint64_t bits;
-    } view = {y}, unit;
-    const uint64_t exponent = view.bits & (UINT64_C(0x7ff) << 52);
-    const uint64_t mantissa = view.bits & ((UINT64_C(1) << 52) - 1);
-    unit.bits = exponent;
-    /* Below a power of 2 the next number is only half as far. */
-    return MG_POW_BOUND_IS_KNOWN && exponent > ((uint64_t)(1023 - 300) << 52) &&
-           exponent < ((uint64_t)(1023 + 300) << 52) && (mantissa != 0 || residual == 0.0) &&
-           fabs(residual) < 0.47 * 0x1p-52 * unit.number;
-}
 
 /* Python's math functions: MG_OVERFLOW or MG_DOMAIN where math raises. */
 double mg_exp(double a, mg_status *st);

@@ -38,7 +38,7 @@ typedef struct {
     uint8_t *kind;   /* mg_kind */
     uint8_t *is_output;
     uint8_t *variable; /* depends on an input */
-    uint8_t *active;   /* leads to an input or parameter, or its slope may fail */
+    uint8_t *active;   /* leads to an input, a parameter, or a step that would raise */
     uint32_t *n_uses;
     uint32_t *twin;   /* the first entry with the same value */
     mg_slot *slot;    /* of the value */

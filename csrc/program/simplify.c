@@ -149,21 +149,22 @@ static void drop_unused(mg_schedule *s) {
     }
 }
 
-/* Whether the slope may fail where the value did not. */
-static int slope_may_fail(const mg_entry *e) {
-    if (e->op == MG_POW_CONST) return !(e->k >= 1.0);
-    return e->op == MG_POW || e->op == MG_SQRT;
+/* A step on constants alone is one that would raise, because it was not folded: its slopes are
+ * computed like those that somebody wants, for the call to say so. */
+static int is_unfolded(const mg_schedule *s, const mg_entry *e) {
+    return is_constant(s, e->a) && (e->arity < 2 || is_constant(s, e->b));
 }
 
 static void mark_dependence(mg_schedule *s) {
     for (uint32_t i = 0; i < s->n; i++) {
         const mg_entry *e = &s->entry[i];
         s->variable[i] = s->kind[i] == MG_KIND_INPUT;
-        s->active[i] = s->kind[i] == MG_KIND_INPUT || s->kind[i] == MG_KIND_PARAMETER;
+        s->active[i] = s->kind[i] == MG_KIND_INPUT || s->kind[i] == MG_KIND_PARAMETER ||
+                       (s->kind[i] == MG_KIND_STEP && is_unfolded(s, e));
         for (uint8_t j = 0; s->kind[i] == MG_KIND_STEP && j < e->arity; j++) {
             const uint32_t operand = j == 0 ? e->a : e->b;
             s->variable[i] |= s->variable[operand];
-            s->active[i] |= s->active[operand] | slope_may_fail(e);
+            s->active[i] |= s->active[operand];
         }
     }
 }

@@ -2,6 +2,7 @@
 #include "program/steps.h"
 
 #include "loops/kernels.h"
+#include "ops/power.h"
 #include "program/blocks.h"
 
 mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {

@@ -9,6 +9,7 @@ The parts, in the order in which they build on each other; a test holds them to 
 
     value/     the type and its instances
         errors       status -> exception
+        operations   what the table says of each operation
         object       what a Value is in memory, and Python's C interface to it
         references   between counting by hand and by Cython
         numbers      Python number -> double
@@ -37,11 +38,12 @@ gives up the reference on the entry twice. A test looks for them.
 import builtins
 import operator
 import sys
+from collections import namedtuple
 from _thread import get_ident
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.math cimport INFINITY, signbit
+from libc.math cimport INFINITY, isinf, signbit
 from libc.string cimport memcpy, memset
 
 from micrograd_fast._core.csrc.base cimport *
@@ -56,6 +58,7 @@ cdef mg_arena arena
 mg_arena_init(&arena)
 
 include "value/errors.pxi"
+include "value/operations.pxi"
 include "value/object.pxi"
 include "value/references.pxi"
 include "value/numbers.pxi"

@@ -3,29 +3,34 @@
 
 #include <string.h>
 
+/* At random points: where there is a value on both sides, and neither a corner nor a pole near. */
 static void adjoints_match_differences(void) {
     for (int op = MG_ADD; op < MG_N_OPS; op++) {
         if (op == MG_DETACH) continue; /* its slope is stated, not that of its value */
-        for (int trial = 0; trial < 50; trial++) {
-            double a = test_random(), b = test_random(), k = 0.3, h = 1e-6;
-            if (op == MG_POW || op == MG_POW_CONST || op == MG_LOG || op == MG_SQRT)
-                a = fabs(a) + 0.1;
-            double low = op == MG_CLIP ? -1.0 : k, high = 1.0;
+        const mg_op_info *info = &mg_ops[op];
+        int compared = 0;
+        for (int trial = 0; trial < 200; trial++) {
+            const double a = test_random(), b = test_random(), h = 1e-6;
+            const double low = info->n_immediates == 2 ? -1.0 : 0.3, high = 1.0;
             if (fabs(a) < 1e-3 || fabs(fabs(a) - 1.0) < 1e-3 || fabs(a - b) < 1e-3) continue;
             mg_status st = MG_OK;
 #define VALUE(a, b) mg_op_value((mg_op)op, a, b, low, high, &st)
-            double y = VALUE(a, b);
-            double da = (VALUE(a + h, b) - VALUE(a - h, b)) / (2 * h);
-            double db = (VALUE(a, b + h) - VALUE(a, b - h)) / (2 * h);
+            const double y = VALUE(a, b);
+            const double da = (VALUE(a + h, b) - VALUE(a - h, b)) / (2 * h);
+            const double db = (VALUE(a, b + h) - VALUE(a, b - h)) / (2 * h);
 #undef VALUE
-            double adjoint_a = mg_op_adjoint_a((mg_op)op, a, b, low, high, y, 1.0, &st);
+            if (st != MG_OK || fabs(da) > 30.0 || fabs(db) > 30.0) continue;
+            compared++;
+            const double slope = mg_op_adjoint_a((mg_op)op, a, b, low, high, y, 1.0, &st);
             CHECK(st == MG_OK);
-            CHECK(fabs(adjoint_a - da) < 1e-5 * (1.0 + fabs(da)));
-            if (mg_ops[op].arity == 2) {
-                double adjoint_b = mg_op_adjoint_b((mg_op)op, a, b, low, high, y, 1.0, &st);
-                CHECK(fabs(adjoint_b - db) < 1e-5 * (1.0 + fabs(db)));
+            CHECK(fabs(slope - da) < 1e-5 * (1.0 + fabs(da)));
+            if (info->arity == 2) {
+                const double other = mg_op_adjoint_b((mg_op)op, a, b, low, high, y, 1.0, &st);
+                CHECK(st == MG_OK);
+                CHECK(fabs(other - db) < 1e-5 * (1.0 + fabs(db)));
             }
         }
+        CHECK(compared >= 20);
     }
 }
 

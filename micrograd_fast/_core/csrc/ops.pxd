@@ -18,21 +18,26 @@ cdef extern from "ops/ops.h":
         MG_LOG
         MG_RELU
         MG_ABS
-        MG_LEAKY_RELU
-        MG_ELU
-        MG_CLIP
         MG_MAXIMUM
         MG_DETACH
         MG_N_OPS
 
+    ctypedef struct mg_immediate:
+        const char *name
+        double otherwise
+
     ctypedef struct mg_op_info:
         const char *name
         const char *label
-        const char *domain
+        const char *wanted
         const char *doc
+        mg_immediate immediates[2]
         uint8_t arity
         uint8_t n_immediates
+        uint8_t value_errors
+        uint8_t slope_errors
 
+    int MG_ERROR_BIT(mg_status status)
     const mg_op_info mg_ops[]
 
     double mg_pow(double base, double exponent, mg_status *st)

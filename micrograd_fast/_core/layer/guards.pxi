@@ -160,12 +160,9 @@ cdef bint read_activation(dict attributes, mg_op *op, double *k) except -1:
     for code in range(<int>MG_ADD, <int>MG_N_OPS):
         if operation_name(<mg_op>code) == name:
             op[0] = <mg_op>code
-    if op[0] == MG_LEAKY_RELU:
-        k[0] = DEFAULT_NEGATIVE_SLOPE
-    elif op[0] == MG_ELU:
-        k[0] = DEFAULT_ALPHA
-    elif mg_ops[<int>op[0]].arity != 1 or mg_ops[<int>op[0]].n_immediates != 0:
+    if mg_ops[<int>op[0]].arity != 1 or mg_ops[<int>op[0]].n_immediates > 1:
         return False
+    k[0] = mg_ops[<int>op[0]].immediates[0].otherwise
     return True
 
 

@@ -35,5 +35,5 @@ cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
         raise ZeroDivisionError(f"division by zero in the derivative: {found}")
     if st == MG_OVERFLOW:
         raise OverflowError(f"{found}: the result is too large for a float")
-    wanted = mg_ops[<int>op].domain.decode()
+    wanted = mg_ops[<int>op].wanted.decode()
     raise ValueError(f"{found} has no real value: found {a!r}, wanted {wanted}")

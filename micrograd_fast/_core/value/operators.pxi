@@ -5,23 +5,30 @@
 
 cdef extern from *:
     """
-    /* One C function per row of the table, as a method needs it. */
+    /* Two C functions per row of the table, as a method needs it: with its operands alone, and
+     * with immediates, of which each may be left out. */
     static PyObject *(*mg_method)(PyObject *, PyObject *, mg_op);
+    static PyObject *(*mg_method_k)(PyObject *, PyObject **, Py_ssize_t, PyObject *, mg_op);
     #define OP(ID, name, ...) \\
         static PyObject *mg_method_##name(PyObject *self, PyObject *argument) { \\
             return mg_method(self, argument, MG_##ID); \\
+        } \\
+        static PyObject *mg_method_k_##name(PyObject *self, PyObject *const *arguments, \\
+                                            Py_ssize_t n, PyObject *keywords) { \\
+            return mg_method_k(self, (PyObject **)arguments, n, keywords, MG_##ID); \\
         }
     #include "ops/ops.def"
     #undef OP
-    static const PyCFunction mg_methods[MG_N_OPS] = {
-    #define OP(ID, name, ...) [MG_##ID] = mg_method_##name,
+    static void *const mg_methods[MG_N_OPS] = {
+    #define OP(ID, name, label, arity, n_immediates, ...) \\
+        [MG_##ID] = n_immediates == 0 ? (void *)mg_method_##name : (void *)mg_method_k_##name,
     #include "ops/ops.def"
     #undef OP
     };
     """
-    ctypedef PyObject *(*PyCFunction)(PyObject *, PyObject *) except NULL
     PyObject *(*mg_method)(PyObject *, PyObject *, mg_op) except NULL
-    PyCFunction mg_methods[]
+    PyObject *(*mg_method_k)(PyObject *, PyObject **, Py_ssize_t, PyObject *, mg_op) except NULL
+    void *mg_methods[]
 
 cdef extern from "Python.h":
     PyObject *Py_NotImplemented
@@ -30,6 +37,9 @@ cdef extern from "Python.h":
     PyObject *PyNumber_Multiply(PyObject *, PyObject *) except NULL
     PyObject *PyNumber_Negative(PyObject *) except NULL
     bint PyBool_Check(PyObject *o)
+
+
+cdef object LEFT_OUT = object()
 
 
 cdef inline PyObject *not_implemented() noexcept:
@@ -334,29 +344,66 @@ cdef PyObject *value_method(PyObject *self, PyObject *argument, mg_op op) except
 mg_method = value_method
 
 
-cdef object with_immediate(PyObject *self, mg_op op, object immediate, str name):
-    return adopt(apply(op, node_of(self), MG_NO_NODE, require_number(immediate, name)))
+cdef int read_immediates(object row, PyObject **arguments, Py_ssize_t n, PyObject *keywords,
+                         double *numbers) except -1:
+    """The immediates of a call, by place or name, with the row's defaults for what is missing.
+    None stands for no bound."""
+    cdef Py_ssize_t i, n_immediates = len(row.immediates)
+    cdef list given = [LEFT_OUT] * n_immediates
+    cdef dict places = {name: i for i, (name, _) in enumerate(row.immediates)}
+    if n > n_immediates:
+        raise TypeError(f"the number of arguments of {row.name} must be at most {n_immediates},"
+                        f" found {n}")
+    for i in range(n):
+        given[i] = <object>arguments[i]
+    for keyword in () if keywords == NULL else <tuple>keywords:
+        if keyword not in places:
+            raise TypeError(f"a keyword of {row.name} must be {' or '.join(places)},"
+                            f" found {keyword}")
+        i = places[keyword]
+        if given[i] is not LEFT_OUT:
+            raise TypeError(f"{keyword} must be given once, found in two places")
+        given[i] = <object>arguments[n]
+        n += 1
+    for i, (name, default) in enumerate(row.immediates):
+        numbers[i] = default
+        if given[i] is not LEFT_OUT and not (given[i] is None and isinf(numbers[i])):
+            numbers[i] = require_number(given[i], name)
+    if n_immediates == 2 and not numbers[0] <= numbers[1]:
+        low, high = places
+        raise ValueError(f"{low} must be at most {high}, found {low}={numbers[0]!r} and"
+                         f" {high}={numbers[1]!r}")
+    return 0
 
 
-cdef object clipped(PyObject *self, object low, object high):
-    cdef double k = -INFINITY if low is None else require_number(low, "low")
-    cdef double h = INFINITY if high is None else require_number(high, "high")
-    cdef double a = arena.data[node_of(self)]
+cdef PyObject *value_method_k(PyObject *self, PyObject **arguments, Py_ssize_t n,
+                              PyObject *keywords, mg_op op) except NULL:
+    """A method of the table that takes immediates: ``v.elu(alpha=0.5)``, ``v.clip(0, 1)``."""
+    cdef double[2] numbers
+    read_immediates(row_of(op), arguments, n, keywords, numbers)
+    if mg_ops[<int>op].n_immediates == 2:
+        return apply_in_range(op, self, numbers[0], numbers[1])
+    return apply(op, node_of(self), MG_NO_NODE, numbers[0])
+
+
+mg_method_k = value_method_k
+
+
+cdef PyObject *apply_in_range(mg_op op, PyObject *value, double k, double h) except NULL:
+    """The Value of an operation whose two immediates are the ends of a range."""
+    cdef double a
     cdef mg_status st = MG_OK
-    cdef mg_extra *bounds
     cdef mg_node node = MG_NO_NODE
-    cdef PyObject *result
-    if not k <= h:
-        raise ValueError(f"clip wants low <= high, found low={k!r} and high={h!r}")
-    result = handle_new()
-    bounds = mg_extra_new(0, 2)
-    if bounds != NULL:
-        bounds.values[0] = k
-        bounds.values[1] = h
-        node = mg_arena_node_extra(&arena, MG_CLIP, node_of(self), bounds,
-                                   mg_op_value(MG_CLIP, a, 0.0, k, h, &st))
+    cdef PyObject *result = handle_new()
+    cdef mg_extra *ends = mg_extra_new(0, 2)
+    a = arena.data[node_of(value)]
+    if ends != NULL:
+        ends.values[0] = k
+        ends.values[1] = h
+        node = mg_arena_node_extra(&arena, op, node_of(value), ends,
+                                   mg_op_value(op, a, 0.0, k, h, &st))
     if node == MG_NO_NODE:
-        mg_free(bounds)
+        mg_free(ends)
         Py_DECREF(result)
-        raise_status(MG_NO_MEMORY, MG_CLIP, a, 0.0)
-    return adopt(with_handle(result, node))
+        raise_status(MG_NO_MEMORY, op, a, 0.0)
+    return with_handle(result, node)

@@ -38,7 +38,7 @@ cdef extern from "Python.h":
     enum:
         METH_NOARGS
         METH_O
-        METH_VARARGS
+        METH_FASTCALL
         METH_KEYWORDS
         Py_TPFLAGS_DEFAULT
         Py_TPFLAGS_BASETYPE
@@ -83,44 +83,6 @@ cdef extern from *:
     const char *MG_BUILD_FLAGS
     Py_ssize_t DICT_OFFSET "offsetof(ValueHandle, dict)"
     Py_ssize_t WEAKREFS_OFFSET "offsetof(ValueHandle, weakrefs)"
-
-
-
-
-cdef double DEFAULT_NEGATIVE_SLOPE = 0.01
-cdef double DEFAULT_ALPHA = 1.0
-
-
-def _leaky_relu_arguments(negative_slope=DEFAULT_NEGATIVE_SLOPE):
-    return negative_slope
-
-
-def _elu_arguments(alpha=DEFAULT_ALPHA):
-    return alpha
-
-
-def _clip_arguments(low=None, high=None):
-    return low, high
-
-
-cdef PyObject *value_leaky_relu(PyObject *self, PyObject *args, PyObject *kwargs) except NULL:
-    slope = call_parser(_leaky_relu_arguments, args, kwargs)
-    return new_reference(with_immediate(self, MG_LEAKY_RELU, slope, "negative_slope"))
-
-
-cdef PyObject *value_elu(PyObject *self, PyObject *args, PyObject *kwargs) except NULL:
-    alpha = call_parser(_elu_arguments, args, kwargs)
-    return new_reference(with_immediate(self, MG_ELU, alpha, "alpha"))
-
-
-cdef PyObject *value_clip(PyObject *self, PyObject *args, PyObject *kwargs) except NULL:
-    low, high = call_parser(_clip_arguments, args, kwargs)
-    return new_reference(clipped(self, low, high))
-
-
-cdef object call_parser(object parser, PyObject *args, PyObject *kwargs):
-    """Let Python bind the arguments of a method that has optional ones."""
-    return parser(*<object>args, **({} if kwargs == NULL else <dict>kwargs))
 
 
 VALUE_DOC = """Value(data, _children=(), _op='', label='')
@@ -183,7 +145,7 @@ Examples
 
 # Everything the tables point to must stay alive as long as the type.
 cdef list kept_text = []
-cdef PyMethodDef type_methods[64]
+cdef PyMethodDef type_methods[<int>MG_N_OPS + 16]
 cdef int n_methods = 0
 cdef PyGetSetDef type_attributes[16]
 cdef int n_attributes = 0
@@ -227,34 +189,17 @@ cdef int add_slot(int slot, void *content) except -1:
     return 0
 
 
-cdef str operation_doc(int op, str signature):
-    info = mg_ops[op]
-    doc = f"{operation_name(<mg_op>op)}({signature})\n--\n\n{info.doc.decode()}\n"
-    wanted = info.domain.decode()
-    if wanted:
-        doc += f"\nRaises\n------\nValueError, OverflowError, ZeroDivisionError\n    Without {wanted}.\n"
-    return doc
-
-
 cdef int add_operations() except -1:
     """A method for every row of the table that Python has no operator for."""
     for op in range(<int>MG_ADD, <int>MG_N_OPS):
-        name = operation_name(<mg_op>op)
-        if not mg_ops[op].label.decode().isidentifier():
+        row = row_of(<mg_op>op)
+        if not row.label.isidentifier():
             continue
-        if op == MG_LEAKY_RELU:
-            add_method(name, <void *>value_leaky_relu, METH_VARARGS | METH_KEYWORDS,
-                       operation_doc(op, "$self, negative_slope=0.01"))
-        elif op == MG_ELU:
-            add_method(name, <void *>value_elu, METH_VARARGS | METH_KEYWORDS,
-                       operation_doc(op, "$self, alpha=1.0"))
-        elif op == MG_CLIP:
-            add_method(name, <void *>value_clip, METH_VARARGS | METH_KEYWORDS,
-                       operation_doc(op, "$self, low=None, high=None"))
-        elif mg_ops[op].arity == 1:
-            add_method(name, <void *>mg_methods[op], METH_NOARGS, operation_doc(op, "$self, /"))
+        if row.immediates:
+            flags = METH_FASTCALL | METH_KEYWORDS
         else:
-            add_method(name, <void *>mg_methods[op], METH_O, operation_doc(op, "$self, other, /"))
+            flags = METH_NOARGS if row.arity == 1 else METH_O
+        add_method(row.name, mg_methods[op], flags, help_of(row))
     return 0
 
 
@@ -341,19 +286,6 @@ ValueType.tp_richcompare = <void *>value_compare
 ValueType.tp_as_number.nb_bool = <void *>value_truth
 # numpy's scalars then hand `number * value` over at once instead of making arrays of both.
 Value.__array_priority__ = 1000.0
-
-#: Every operation: name, label (what ``_op`` reads), arity, number of immediates, description.
-OPERATIONS = ()
-for op in range(<int>MG_ADD, <int>MG_N_OPS):
-    OPERATIONS += ((
-        operation_name(<mg_op>op),
-        mg_ops[op].label.decode(),
-        mg_ops[op].arity,
-        mg_ops[op].n_immediates,
-        mg_ops[op].doc.decode(),
-    ),)
-del op
-
 
 def arena_stats():
     """Count what the engine holds.
