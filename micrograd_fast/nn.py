@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 
 from ._core import (
+    OPERATIONS,
     fused_layer,
     fused_neuron,
     fused_stack,
@@ -38,22 +39,10 @@ __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 # Every operation that a Value can do to itself with no further argument, but for `detach`, with
 # which nothing would learn
-_ACTIVATIONS = (
-    "relu",
-    "tanh",
-    "sigmoid",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "sin",
-    "cos",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "clip",
+_ACTIVATIONS = tuple(
+    row.name
+    for row in OPERATIONS
+    if row.arity == 1 and hasattr(Value, row.name) and row.name != "detach"
 )
 _LINEAR = (None, "linear")
 

@@ -12,29 +12,13 @@ import random
 import re
 
 import numpy
-from support import SPECIAL_NUMBERS, bits, view
+from support import ACTIVATIONS, METHODS, SPECIAL_NUMBERS, bits, view
 
-ACTIVATIONS = [
-    "relu",
-    "tanh",
-    "sigmoid",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "sin",
-    "cos",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "clip",
-    "linear",
-    None,
-]
+ACTIVATION_CHOICES = [*ACTIVATIONS, "linear", None]
 #: What fails where a layer gets large is drawn less often: an error ends the call.
-ORDINARY_ACTIVATIONS = ["relu", "relu", "tanh", "sigmoid", "leaky_relu", "elu", "gelu", "silu"]
+ORDINARY_ACTIVATIONS = [
+    row.name for row in METHODS if row.name in ACTIVATIONS and not row.value_errors
+]
 
 MOST_VALUES = 40
 MOST_MODULES = 5
@@ -138,7 +122,7 @@ def draw_width(rng):
 
 
 def draw_activation(rng):
-    return rng.choice(ORDINARY_ACTIVATIONS if rng.random() < 0.7 else ACTIVATIONS)
+    return rng.choice(ORDINARY_ACTIVATIONS if rng.random() < 0.7 else ACTIVATION_CHOICES)
 
 
 def new_layer(life, rng):

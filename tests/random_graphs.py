@@ -15,35 +15,18 @@ from collections import namedtuple
 from fractions import Fraction
 
 import numpy as np
-from support import SPECIAL_NUMBERS, bits, picture
+from support import METHODS, SPECIAL_NUMBERS, bits, picture
 
 #: make: instructions; script: what is done with the nodes; kinds: which instructions occurred.
 Program = namedtuple("Program", ["seed", "wild", "make", "script"])
 
-UNARY = [
-    "neg",
-    "relu",
-    "tanh",
-    "sigmoid",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "sin",
-    "cos",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "clip",
-    "pow_const",
-    "detach",
-]
-BINARY = ["add", "sub", "mul", "truediv", "pow", "maximum", "minimum"]
+UNARY = ["neg", "pow_const", *(row.name for row in METHODS if row.arity == 1)]
+BINARY = ["add", "sub", "mul", "truediv", "pow"]
+N_REFLECTED = len(BINARY)
+BINARY += [row.name for row in METHODS if row.arity == 2]
 OTHERS = ["sum", "builtin_sum", "dot", "custom", "local_grads", "in_place"]
 KINDS = ["leaf", *UNARY, *BINARY, *(f"{name} number" for name in BINARY), *OTHERS]
-KINDS += [f"number {name}" for name in BINARY[:5]]
+KINDS += [f"number {name}" for name in BINARY[:N_REFLECTED]]
 
 #: What PyPI micrograd can do.
 CLASSIC = ["leaf", "neg", "relu", "pow_const", "builtin_sum", "in_place"]
@@ -63,9 +46,10 @@ FUNCTIONS = {
     "truediv": lambda a, b: a / b,
     "pow": lambda a, b: a**b,
     "pow_const": lambda a, n: a**n,
-    "maximum": lambda a, b: a.maximum(b),
-    "minimum": lambda a, b: a.minimum(b),
 }
+
+#: The numbers that a method takes: name and default of each.
+IMMEDIATES = {row.name: row.immediates for row in METHODS if row.immediates}
 
 
 def call(name, *operands):
@@ -135,6 +119,14 @@ def random_number(rng, wild):
     return number
 
 
+def random_immediates(rng, defaults):
+    """Something near each default, or inside a bound that is infinite; often nothing."""
+    if len(defaults) == 2:
+        low = rng.choice([None, rng.uniform(-2.0, 0.0)])
+        return low, rng.choice([None, rng.uniform(0.1, 2.0)])
+    return tuple(default + rng.uniform(-0.9, 0.9) for default in defaults if rng.random() < 0.7)
+
+
 def random_instruction(rng, kinds, n_nodes, wild):
     kind = rng.choice(kinds)
     operand_count = {"leaf": 0, "custom": 2, "in_place": 2}.get(kind, 1)
@@ -153,13 +145,8 @@ def random_instruction(rng, kinds, n_nodes, wild):
         immediates = tuple(random_number(rng, wild) for _ in range(operand_count + 1))
     elif kind == "pow_const":
         immediates = (rng.choice(EXPONENTS + SPECIAL_NUMBERS if wild else EXPONENTS),)
-    elif kind == "leaky_relu" and rng.random() < 0.7:
-        immediates = (rng.uniform(-0.5, 0.5),)
-    elif kind == "elu" and rng.random() < 0.7:
-        immediates = (rng.uniform(0.1, 2.0),)
-    elif kind == "clip":
-        low = rng.choice([None, rng.uniform(-2.0, 0.0)])
-        immediates = (low, rng.choice([None, rng.uniform(0.1, 2.0)]))
+    elif kind in IMMEDIATES:
+        immediates = random_immediates(rng, [default for _, default in IMMEDIATES[kind]])
     elif kind in ("leaf", "in_place") or "number" in kind:
         immediates = (random_number(rng, wild),)
     # Mostly recent nodes, so that graphs grow deep; sometimes any, so that they are reused.
@@ -170,19 +157,20 @@ def random_instruction(rng, kinds, n_nodes, wild):
     return kind, operands, immediates
 
 
-def near_a_kink(instruction, values):
-    """Whether a tame program would compare derivatives where there is none."""
+def near_a_kink(engine, instruction, values, step=1e-3):
+    """Whether a tame program would compare derivatives where there is none, or a steep one: those
+    of one operation are others a step to the left than to the right."""
     kind, _, immediates = instruction
-    name = kind.replace(" number", "").replace("number ", "")
-    if name in ("relu", "abs", "leaky_relu", "elu"):
-        return abs(values[0].data) < 1e-3
-    if name == "clip":
-        return any(b is not None and abs(values[0].data - b) < 1e-3 for b in immediates)
-    if name in ("maximum", "minimum"):
-        other = values[1].data if len(values) > 1 else float(immediates[0])
-        return abs(values[0].data - other) < 1e-3
-    if name in ("truediv", "pow", "log", "sqrt", "pow_const"):
-        return any(abs(v.data) < 0.05 for v in values)
+    if kind.replace(" number", "").replace("number ", "") not in (*UNARY, *BINARY):
+        return False
+    for i in range(len(values)):
+        slopes = []
+        for shift in (-step, step):
+            moved = [engine.Value(v.data + shift * (i == j)) for j, v in enumerate(values)]
+            node = build(engine, moved, (kind, range(len(moved)), immediates))
+            slopes.append(node._local_grads)
+        if any(abs(left - right) > 0.1 for left, right in zip(*slopes, strict=True)):
+            return True
     return False
 
 
@@ -197,7 +185,7 @@ def random_program(engine, seed, n_nodes, kinds=KINDS, wild=False):
             break
         instruction = random_instruction(rng, kinds, len(nodes), wild)
         try:
-            if not wild and near_a_kink(instruction, [nodes[i] for i in instruction[1]]):
+            if not wild and near_a_kink(engine, instruction, [nodes[i] for i in instruction[1]]):
                 continue
             node = build(engine, nodes, instruction)
         except (ArithmeticError, ValueError):

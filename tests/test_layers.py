@@ -14,7 +14,7 @@ from pathlib import Path
 import fuzz_layers
 import numpy as np
 import pytest
-from layer_actions import ACTIONS, ACTIVATIONS
+from layer_actions import ACTIONS, ACTIVATION_CHOICES
 from layer_scenarios import SCENARIOS
 from random_layers import check, random_program
 from support import (
@@ -76,7 +76,7 @@ def net(engine, seed, activation, kind, when):
     return sizes, seen
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", ACTIVATION_CHOICES)
 @pytest.mark.parametrize("when", ["before", "between", "after", "never"])
 def test_random_nets(layer_engines, activation, when):
     met = set()

@@ -70,16 +70,17 @@ def test_20_a_hundred_thousand_rebuilt_graphs_keep_memory_flat():
 def test_20_every_kind_of_node_keeps_memory_flat():
     run_flat(
         """
+    from micrograd_fast._core import OPERATIONS
+    METHODS = [row for row in OPERATIONS if row.label.isidentifier()]
     a, b = Value(0.5), Value(2.0)
     def step():
-        unary = [a.relu(), a.tanh(), a.sigmoid(), a.exp(), a.log(), a.sqrt(), abs(a), a.sin(),
-                 a.cos(), a.leaky_relu(0.1), a.elu(0.5), a.gelu(), a.silu(), a.softplus(),
-                 a.clip(-1, 1), a**2, a**b, 2**a, a.maximum(b), a.minimum(1), a.detach(),
-                 -a, 1 / a, 3 - a]
-        wide = Value(1.0, unary, [0.5] * len(unary))
+        nodes = [getattr(a, row.name)(*[b] * (row.arity - 1)) for row in METHODS]
+        nodes += [a.leaky_relu(0.1), a.elu(0.5), a.clip(-1, 1), a**2, a**b, 2**a, a.minimum(1),
+                  abs(a), -a, 1 / a, 3 - a]
+        wide = Value(1.0, nodes, [0.5] * len(nodes))
         text = Value(1.0, (wide, a), "text", label="a label")
         text.label += "!"
-        out = sum(unary) + dot(unary, unary) + wide + text
+        out = sum(nodes) + dot(nodes, nodes) + wide + text
         out.data, out.grad, out._op = 1.0, 2.0, "mine"
         out.backward()
         out._prev, out._children, out._local_grads, repr(out), f"{out:.2f}"

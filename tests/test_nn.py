@@ -5,25 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from support import bits, picture
-
-ACTIVATIONS = [
-    "relu",
-    "tanh",
-    "sigmoid",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "sin",
-    "cos",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "clip",
-]
+from support import ACTIVATIONS, bits, picture
 
 
 def by_hand(neuron, x):

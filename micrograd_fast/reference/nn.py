@@ -1,27 +1,27 @@
 """Networks over the reference engine: each neuron is a sum of products, node by node."""
 
+import inspect
 import random
+import types
 
 from .engine import Value
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
-ACTIVATIONS = (
-    "relu",
-    "tanh",
-    "sigmoid",
-    "exp",
-    "log",
-    "sqrt",
-    "abs",
-    "sin",
-    "cos",
-    "leaky_relu",
-    "elu",
-    "gelu",
-    "silu",
-    "softplus",
-    "clip",
+
+def is_activation(name):
+    """Whether `name` is an operation with one operand, through which a gradient flows."""
+    method = vars(Value).get(name)
+    if name in NO_OPERATIONS or not isinstance(method, types.FunctionType):
+        return False
+    _self, *others = inspect.signature(method).parameters.values()
+    return method.__name__ == name and all(other.default is not other.empty for other in others)
+
+
+#: Other methods of a Value with no further argument, and the operation that would learn nothing
+NO_OPERATIONS = ("backward", "zero_grad", "item", "detach")
+ACTIVATIONS = tuple(
+    name for name in vars(Value) if not name.startswith("_") and is_activation(name)
 )
 
 
