@@ -23,19 +23,21 @@ from ._core import (
     register_nn,
     structure_changed,
 )
+from ._state import Named, assign, check_arrays, named_arrays, to_arrays, weight_rows
 from .engine import Value
 
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    import numpy as np
     import numpy.typing as npt
 
     from ._core import _Number
 
-__all__ = ["MLP", "Layer", "Module", "Neuron"]
+__all__ = ["MLP", "Activation", "Layer", "Linear", "Module", "Neuron", "Sequential"]
 
 # Every operation that a Value can do to itself with no further argument, but for `detach`, with
 # which nothing would learn
@@ -141,6 +143,75 @@ class Module:
         """
         return []
 
+    def named_parameters(self) -> Iterator[tuple[str, Value]]:
+        """Go through the parameters with their names.
+
+        Yields
+        ------
+        tuple of (str, Value)
+            A name says where the parameter stands in `state_dict`: ``layers.0.weight[3, 1]`` is
+            the weight of neuron 3 of the first layer for input 1.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is not in an attribute of the module.
+
+        Examples
+        --------
+        >>> [name for name, _ in MLP(2, [1]).named_parameters()]
+        ['layers.0.weight[0, 0]', 'layers.0.weight[0, 1]', 'layers.0.bias[0]']
+        """
+        for named in named_arrays(self):
+            yield from named.items()
+
+    def state_dict(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Return the parameters' numbers as arrays. Needs numpy.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray of float64
+            By PyTorch's names: a layer has ``weight``, of shape (outputs, inputs), and ``bias``;
+            modules in modules and lists put theirs in front, as in ``layers.0.weight``.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is not in an attribute of the module.
+
+        Examples
+        --------
+        >>> model = MLP(2, [4, 1])
+        >>> {name: array.shape for name, array in model.state_dict().items()}
+        {'layers.0.weight': (4, 2), 'layers.0.bias': (4,), 'layers.1.weight': (1, 4), \
+'layers.1.bias': (1,)}
+        """
+        return to_arrays(self)
+
+    def load_state_dict(self, state: Mapping[str, npt.ArrayLike]) -> None:
+        """Take over numbers that `state_dict` gave. Needs numpy.
+
+        Parameters
+        ----------
+        state : mapping of str to array_like
+            With the names and shapes of `state_dict`. PyTorch's tensors will do.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a shape is another. Nothing is changed then.
+        TypeError
+            If an array is not of real numbers. Likewise.
+
+        Examples
+        --------
+        >>> one, other = MLP(2, [4, 1]), MLP(2, [4, 1])
+        >>> other.load_state_dict(one.state_dict())
+        >>> other([1.0, 2.0]).data == one([1.0, 2.0]).data
+        True
+        """
+        assign(check_arrays(self, state))
+
     def predict(self, x: npt.ArrayLike) -> Any:
         """Give the outputs as plain numbers, to the bit those of a call, and keep no graph.
 
@@ -200,6 +271,10 @@ class Module:
         return []
 
 
+def _uniform() -> float:
+    return random.uniform(-1, 1)
+
+
 class Neuron(_Reporting, Module):
     """A weighted sum of its inputs plus a bias, put through an activation.
 
@@ -214,6 +289,8 @@ class Neuron(_Reporting, Module):
     activation : str or None, optional
         The name of an operation of `Value` with one operand, such as "relu", "tanh" or
         "sigmoid". "linear" and None make the neuron linear.
+    draw : callable, optional
+        Called for each weight in turn, without arguments; gives the number that it starts with.
 
     Attributes
     ----------
@@ -245,12 +322,20 @@ class Neuron(_Reporting, Module):
 
     activation: str | None = "relu"  # for a subclass whose __init__ sets only w, b and nonlin
 
-    def __init__(self, nin: int, nonlin: bool = True, activation: str | None = "relu") -> None:
+    def __init__(
+        self,
+        nin: int,
+        nonlin: bool = True,
+        activation: str | None = "relu",
+        draw: Callable[[], float] | None = None,
+    ) -> None:
         _check_size("nin", nin)
         if activation not in _LINEAR and activation not in _ACTIVATIONS:
             choices = ", ".join(("linear", *_ACTIVATIONS))
             raise ValueError(f"unknown activation {activation!r}; the choices are {choices}")
-        self.w: list[Value] = _ModuleList([Value(random.uniform(-1, 1)) for _ in range(nin)])
+        if draw is None:
+            draw = _uniform
+        self.w: list[Value] = _ModuleList([Value(draw()) for _ in range(nin)])
         self.b = Value(0)
         self.nonlin = nonlin
         self.activation = activation
@@ -322,6 +407,14 @@ class Neuron(_Reporting, Module):
         else:
             kind = "ReLU" if self.activation == "relu" else self.activation
         return f"{kind}Neuron({len(self.w)})"
+
+    def _weight_rows(self) -> list[Named] | None:
+        rows = weight_rows([self])
+        # One row: its weights, and a bias without an axis.
+        return rows and [
+            Named(rows[0].name, rows[0].shape[1:], rows[0].values),
+            Named("bias", (), [self.b]),
+        ]
 
 
 class Layer(_Reporting, Module):
@@ -396,6 +489,9 @@ class Layer(_Reporting, Module):
             out = [neuron(x) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
+    def _weight_rows(self) -> list[Named] | None:
+        return weight_rows(self.neurons)
+
     def _ordinary_layers(self) -> list[Layer]:
         return [self] if type(self) is Layer and Layer.__call__ is _LAYER_CALL else []
 
@@ -423,6 +519,13 @@ class MLP(Module):
         The number of neurons in each layer, each at least 1.
     activation : str or None, optional
         The activation of every layer but the last; see `Neuron`.
+    init : {"uniform", "glorot", "he"}, optional
+        How weights are drawn; biases start at 0. "uniform" is micrograd's, from -1 to 1. "glorot"
+        is uniform within ``sqrt(6 / (inputs + outputs))``, after Glorot and Bengio (2010), and
+        "he" normal with deviation ``sqrt(2 / inputs)``, after He et al. (2015): for networks that
+        are wide, or whose inputs are many.
+    seed : int, optional
+        Draw from a generator of its own, begun with this, instead of Python's `random`.
 
     Attributes
     ----------
@@ -433,7 +536,7 @@ class MLP(Module):
     TypeError
         If a size is not an int, or `nouts` no iterable.
     ValueError
-        If a size is below 1, or the activation is unknown.
+        If a size is below 1, or the activation or `init` is unknown.
 
     Examples
     --------
@@ -445,15 +548,29 @@ class MLP(Module):
     0.23550571390294128
     """
 
-    def __init__(self, nin: int, nouts: Iterable[int], activation: str | None = "relu") -> None:
+    def __init__(
+        self,
+        nin: int,
+        nouts: Iterable[int],
+        activation: str | None = "relu",
+        init: str = "uniform",
+        seed: int | None = None,
+    ) -> None:
         if not hasattr(nouts, "__iter__"):
             raise TypeError(f"nouts must be an iterable of ints, found {type(nouts).__name__}")
         sizes = [nin, *nouts]
         for nout in sizes[1:]:
             _check_size("every number in nouts", nout)
         n_layers = len(sizes) - 1
+        rng: Any = random if seed is None else random.Random(seed)
         self.layers = [
-            Layer(sizes[i], sizes[i + 1], nonlin=i != n_layers - 1, activation=activation)
+            Layer(
+                sizes[i],
+                sizes[i + 1],
+                nonlin=i != n_layers - 1,
+                activation=activation,
+                draw=_draws(init, sizes[i], sizes[i + 1], rng),
+            )
             for i in range(n_layers)
         ]
 
@@ -508,6 +625,164 @@ class MLP(Module):
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
+
+
+def _draws(init: str, nin: int, nout: int, rng: Any) -> Callable[[], float]:
+    """What draws the weights of a layer."""
+    if init == "uniform":
+        return lambda: rng.uniform(-1, 1)
+    if init == "glorot":
+        bound = (6.0 / (nin + nout)) ** 0.5
+        return lambda: rng.uniform(-bound, bound)
+    if init == "he":
+        deviation = (2.0 / nin) ** 0.5
+        return lambda: rng.gauss(0.0, deviation)
+    raise ValueError(f'init must be "uniform", "glorot" or "he", found {init!r}')
+
+
+class Linear(Layer):
+    """A layer without activation: the outputs are ``W x + b``, always in a list.
+
+    The weights are drawn uniformly within ``1 / sqrt(inputs)``, and so are the biases, as PyTorch
+    does.
+
+    Parameters
+    ----------
+    nin : int
+        The number of inputs, at least 1.
+    nout : int
+        The number of outputs, at least 1.
+    seed : int, optional
+        Draw from a generator of its own, begun with this, instead of Python's `random`.
+
+    Raises
+    ------
+    TypeError
+        If a size is not an int.
+    ValueError
+        If a size is below 1.
+
+    Examples
+    --------
+    >>> layer = Linear(3, 1)
+    >>> len(layer([1.0, 2.0, 3.0]))
+    1
+    """
+
+    def __init__(self, nin: int, nout: int, seed: int | None = None) -> None:
+        _check_size("nin", nin)
+        rng: Any = random if seed is None else random.Random(seed)
+        bound = 1.0 / nin**0.5
+        super().__init__(nin, nout, nonlin=False, draw=lambda: rng.uniform(-bound, bound))
+        for neuron in self.neurons:
+            neuron.b.data = rng.uniform(-bound, bound)
+
+    def __call__(self, x: Iterable[Value | _Number]) -> Any:
+        """Evaluate the layer; a list of Values, or of such lists for a 2-D array of rows."""
+        if _has_rows(x):
+            return [self(row) for row in _rows(x)]
+        out = super().__call__(x)
+        return out if isinstance(out, list) else [out]
+
+    def __repr__(self) -> str:
+        return f"Linear({len(self.neurons[0].w)}, {len(self.neurons)})"
+
+
+class Activation(Module):
+    """An operation of `Value` on each entry of a list.
+
+    Parameters
+    ----------
+    name : str
+        An operation with one operand, such as "relu" or "tanh".
+
+    Raises
+    ------
+    ValueError
+        If there is no such operation.
+
+    Examples
+    --------
+    >>> [out.data for out in Activation("relu")([Value(-1.0), Value(2.0)])]
+    [0.0, 2.0]
+    """
+
+    def __init__(self, name: str) -> None:
+        if name not in _ACTIVATIONS:
+            choices = ", ".join(_ACTIVATIONS)
+            raise ValueError(f"name must be one of {choices}, found {name!r}")
+        self.name = name
+
+    def __call__(self, x: Iterable[Value | _Number]) -> Any:
+        """Apply the operation to each entry; numbers become Values."""
+        outs = []
+        for entry in x:
+            value = entry if isinstance(entry, Value) else Value(entry)
+            outs.append(getattr(value, self.name)())
+        return outs
+
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r})"
+
+
+class Sequential(Module):
+    """Modules one after the other, each on what the one before gives.
+
+    Parameters
+    ----------
+    *modules : Module or callable
+
+    Attributes
+    ----------
+    modules : list
+
+    Raises
+    ------
+    TypeError
+        If one of them cannot be called.
+
+    Examples
+    --------
+    >>> model = Sequential(Linear(2, 8), Activation("tanh"), Linear(8, 1))
+    >>> len(model([0.5, -1.0]))
+    1
+    >>> list(model.state_dict())
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
+
+    def __init__(self, *modules: Callable[[Any], Any]) -> None:
+        for i, module in enumerate(modules):
+            if not callable(module):
+                raise TypeError(f"modules[{i}] must be callable, found {type(module).__name__}")
+        self.modules = list(modules)
+
+    def __call__(self, x: Any) -> Any:
+        """Evaluate the modules in order; for a 2-D array of rows the list of what each gives."""
+        if _has_rows(x):
+            return [self(row) for row in _rows(x)]
+        for module in self.modules:
+            x = module(x)
+        return x
+
+    def parameters(self) -> list[Value]:
+        """List the parameters of each module in turn.
+
+        Returns
+        -------
+        list of Value
+        """
+        modules = [module for module in self.modules if hasattr(module, "parameters")]
+        return [p for module in modules for p in module.parameters()]
+
+    def _weight_rows(self) -> list[Named] | None:
+        found = []
+        for i, module in enumerate(self.modules):
+            if hasattr(module, "parameters"):
+                found += [named.below(str(i)) for named in named_arrays(module)]
+        return found
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.modules))})"
 
 
 def _has_rows(x: Any) -> bool:

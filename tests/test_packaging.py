@@ -99,7 +99,8 @@ C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
     {"_core", "_version"},
     {"engine"},
-    {"nn"},
+    {"_state"},
+    {"nn", "io"},
     {"losses", "optim", "data", "program", "config", "_nests"},
     {"_traces"},
     {"tracing", "checking"},
