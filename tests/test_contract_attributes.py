@@ -149,7 +149,7 @@ def test_13_a_patched_operation_is_the_one_that_runs(engine, patch):
     mine = a.tanh()
     assert mine._op == "my tanh"
     mine.backward()
-    assert a.grad == pytest.approx(1 - math.tanh(0.5) ** 2, rel=1e-12)
+    assert a.grad == 1 - mine.data**2
     assert original._op == "tanh"
     assert np.tanh(a)._op == "my tanh"
 

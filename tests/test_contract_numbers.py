@@ -599,14 +599,15 @@ def test_05_tanh_and_sigmoid_do_not_overflow(engine):
         for name, limit in (("tanh", math.copysign(1.0, number)), ("sigmoid", number > 0)):
             a = engine.Value(number)
             out = getattr(a, name)()
-            assert out.data == pytest.approx(float(limit), abs=1e-17)
+            # exp(-40) is 4e-18, which is below half a unit of 1 but no 0.
+            assert out.data == limit or abs(out.data - limit) < 1e-17
             out.backward()
             assert math.isfinite(a.grad)
     for number in (-1000.0, 1000.0):
         for name in ("softplus", "silu", "gelu"):
             a = engine.Value(number)
             out = getattr(a, name)()
-            assert out.data == pytest.approx(max(number, 0.0), abs=1e-300)
+            assert out.data == max(number, 0.0)
             out.backward()
             assert a.grad == float(number > 0)
 

@@ -206,6 +206,7 @@ LIMITED = """
 # The address space of a process can be limited, and measured, on Linux.
 if sys.platform == "linux":
 
+    @pytest.mark.memory
     def test_memory_that_runs_out_is_a_memory_error():
         out = run_python(
             LIMITED
@@ -244,6 +245,7 @@ if sys.platform == "linux":
         )
         assert out == "done\n"
 
+    @pytest.mark.memory
     def test_memory_that_runs_out_in_backward_is_a_memory_error():
         out = run_python(
             LIMITED
@@ -271,6 +273,7 @@ if sys.platform == "linux":
         )
         assert out == "done\n"
 
+    @pytest.mark.memory
     def test_the_engine_goes_on_after_freeing_what_filled_the_memory():
         out = run_python(
             LIMITED

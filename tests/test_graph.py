@@ -343,6 +343,7 @@ def test_a_deep_chain_is_sorted_traced_and_drawn(engine):
     assert len(arrows(draw_dot(root).source)) == 2 * 19_999
 
 
+@pytest.mark.slow
 def test_a_chain_of_a_million_nodes_is_sorted_and_listed(compiled):
     # The reference would need a gigabyte for it
     root = chain(compiled, 1_000_000)

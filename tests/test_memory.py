@@ -47,6 +47,7 @@ def run_flat(step, n_steps, warm_up, limit):
     assert out == "flat\n"
 
 
+@pytest.mark.memory
 def test_20_a_hundred_thousand_rebuilt_graphs_keep_memory_flat():
     """A megabyte in 100,000 graphs would be 10 bytes a graph: less than any node."""
     run_flat(
@@ -67,6 +68,7 @@ def test_20_a_hundred_thousand_rebuilt_graphs_keep_memory_flat():
     )
 
 
+@pytest.mark.memory
 def test_20_every_kind_of_node_keeps_memory_flat():
     run_flat(
         """
@@ -92,6 +94,7 @@ def test_20_every_kind_of_node_keeps_memory_flat():
     )
 
 
+@pytest.mark.memory
 def test_20_attributes_and_hooks_keep_memory_flat():
     """What is hung on nodes goes with them; only rings through closures wait for the collector."""
     run_flat(
@@ -116,6 +119,7 @@ def test_20_attributes_and_hooks_keep_memory_flat():
     )
 
 
+@pytest.mark.memory
 def test_20_errors_keep_memory_flat():
     run_flat(
         """
@@ -141,6 +145,7 @@ def test_20_errors_keep_memory_flat():
     )
 
 
+@pytest.mark.memory
 def test_20_training_keeps_memory_flat():
     run_flat(
         """
@@ -160,6 +165,7 @@ def test_20_training_keeps_memory_flat():
     )
 
 
+@pytest.mark.memory
 def test_20_one_late_node_does_not_hold_what_came_before():
     run_flat(
         """
@@ -200,6 +206,7 @@ def run_million(program):
     assert run_python(text) == "done\n"
 
 
+@pytest.mark.memory
 def test_20_a_million_closures_are_freed_by_one_collection():
     run_million("""
     before = resident_bytes()
@@ -224,6 +231,7 @@ def test_20_a_million_closures_are_freed_by_one_collection():
     """)
 
 
+@pytest.mark.slow
 def test_20_a_chain_of_a_million_closures_is_freed_by_one_collection():
     run_million("""
     node = start
@@ -238,6 +246,7 @@ def test_20_a_chain_of_a_million_closures_is_freed_by_one_collection():
     """)
 
 
+@pytest.mark.slow
 def test_20_a_chain_of_closures_with_operations_between_is_freed_by_one_collection():
     run_million("""
     node = start
@@ -252,6 +261,7 @@ def test_20_a_chain_of_closures_with_operations_between_is_freed_by_one_collecti
     """)
 
 
+@pytest.mark.slow
 def test_20_million_closures_that_are_held_survive_collections():
     run_million("""
     node = start
@@ -438,6 +448,7 @@ def test_20_reference_counts_of_what_is_passed_in_are_stable(compiled):
     assert max(map(abs, drift)) < 100, dict(zip(map(repr, things), drift))
 
 
+@pytest.mark.memory
 def test_20_blocks_of_the_interpreter_do_not_pile_up(compiled):
     value = compiled.Value
 
@@ -461,6 +472,7 @@ def test_20_blocks_of_the_interpreter_do_not_pile_up(compiled):
     assert sys.getallocatedblocks() - before < 500
 
 
+@pytest.mark.memory
 def test_20_interior_nodes_cost_at_most_64_bytes():
     """Resident bytes a node of a five-million-node graph, all columns and handles counted."""
     out = run_python(
@@ -479,6 +491,7 @@ def test_20_interior_nodes_cost_at_most_64_bytes():
     assert 20.0 < float(out) <= 64.0
 
 
+@pytest.mark.memory
 def test_resident_bytes_sees_memory():
     before = resident_bytes()
     block = bytearray(64 * 2**20)

@@ -307,7 +307,7 @@ def test_detach_is_a_node_of_the_graph(engine):
 @pytest.mark.parametrize("name, numbers, slopes", KINKS)
 def test_slope_at_a_kink_is_the_stated_one(engine, name, numbers, slopes):
     _, gradients = run(engine, BY_ID[name], numbers)
-    assert gradients == pytest.approx(slopes, nan_ok=True, rel=0, abs=0)
+    assert [*map(bits, gradients)] == [*map(bits, slopes)]
 
 
 def test_same_operand_twice_gets_both_shares(engine):
@@ -328,7 +328,7 @@ def test_same_operand_twice_gets_both_shares(engine):
     assert a.grad == 0.0
     a = engine.Value(5.0)
     (a / a).backward()
-    assert a.grad == pytest.approx(0.0, abs=1e-15)
+    assert a.grad == -1.0 * 5.0**-2 * 5.0 + 5.0**-1
 
 
 def test_immediates_may_be_keywords_and_any_number(engine):

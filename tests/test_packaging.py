@@ -316,11 +316,13 @@ def check_types(folder, program):
     )
 
 
+@pytest.mark.slow
 def test_mypy_accepts_a_strictly_typed_program(tmp_path):
     finished = check_types(tmp_path, TYPED_PROGRAM)
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
+@pytest.mark.slow
 def test_mypy_refuses_what_the_engine_refuses(tmp_path):
     wrong = [
         'Value("1.0")',
@@ -355,6 +357,7 @@ def distributions(tmp_path_factory):
     return sdist, wheel
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_all_that_builds_tests_and_measures(distributions):
     sdist, _ = distributions
     with tarfile.open(sdist) as archive:
@@ -374,6 +377,7 @@ def test_the_sdist_holds_all_that_builds_tests_and_measures(distributions):
     assert not {name for name in names if re.search(r"\.(so|pyd|pyc|o)$|^build/|_core\.c$", name)}
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_no_sources_in_c(distributions):
     _, wheel = distributions
     with zipfile.ZipFile(wheel) as archive:
@@ -391,6 +395,7 @@ def test_the_wheel_holds_the_package_and_no_sources_in_c(distributions):
     assert len([name for name in package if Path(name).suffix in {".so", ".pyd"}]) == 1
 
 
+@pytest.mark.slow
 def test_the_wheel_works_in_an_empty_environment(distributions, tmp_path):
     _, wheel = distributions
     with zipfile.ZipFile(wheel) as archive:

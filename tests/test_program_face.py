@@ -489,6 +489,7 @@ def test_gradients_of_rows_are_those_of_torch():
 # Memory ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.memory
 def test_calls_allocate_nothing_that_stays():
     printed = run_python(
         """

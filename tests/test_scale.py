@@ -4,7 +4,10 @@ Only the compiled engine promises these sizes, so the programs run on it alone, 
 interpreter of its own that gives its memory back.
 """
 
+import pytest
 from support import run_python
+
+pytestmark = pytest.mark.slow
 
 CHAIN = """
     import gc
