@@ -258,9 +258,7 @@ class Module:
         if layers:
             fused = fused_values(layers, numpy.ascontiguousarray(rows, dtype=numpy.float64))
             if fused is not None:
-                outputs, width = fused
-                shape = (len(rows), width) if width > 1 else (len(rows),)
-                return numpy.frombuffer(outputs, count=len(rows) * width).reshape(shape)
+                return fused if fused.shape[1] > 1 else fused.reshape(len(rows))
         # A row's graph is gone before that of the next one is made.
         model: Any = self  # which a subclass has made callable
         outputs = [_plain(model(row)) for row in rows.tolist()]

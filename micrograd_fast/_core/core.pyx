@@ -13,6 +13,7 @@ The parts, in the order in which they build on each other; a test holds them to 
         object       what a Value is in memory, and Python's C interface to it
         references   between counting by hand and by Cython
         numbers      Python number -> double
+        buffers      doubles in arrays
         handles      lifetime of handles
         collector    the collector's view of them
         nodes        what the engine must hear of before a node is changed
@@ -62,6 +63,7 @@ include "value/operations.pxi"
 include "value/object.pxi"
 include "value/references.pxi"
 include "value/numbers.pxi"
+include "value/buffers.pxi"
 include "value/handles.pxi"
 include "value/collector.pxi"
 include "value/nodes.pxi"

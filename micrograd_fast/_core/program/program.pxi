@@ -29,9 +29,8 @@ cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,
     return 0
 
 
-cdef int check_fit(const double[::1] weights, const double[:, ::1] directions,
-                   double[:, ::1] products, Py_ssize_t n_rows, Py_ssize_t length,
-                   Py_ssize_t n_products) except -1:
+cdef int check_fit(Py_buffer *weights, Py_buffer *directions, Py_buffer *products,
+                   Py_ssize_t n_rows, Py_ssize_t length, Py_ssize_t n_products) except -1:
     found = (weights.shape[0], directions.shape[1], products.shape[0], products.shape[1])
     wanted = (n_rows, length, n_products, length)
     if found != wanted:
@@ -455,10 +454,8 @@ cdef class Program:
             drop_rows(&where)
         return result[0] if where.single else result
 
-    def _second_order_into(self, rows, const double[::1] weights,
-                           const double[:, ::1] input_directions,
-                           const double[:, ::1] parameter_directions, double[:, ::1] by_inputs,
-                           double[:, ::1] by_parameters):
+    def _second_order_into(self, rows, weights, input_directions, parameter_directions, by_inputs,
+                           by_parameters):
         """Write products with the Hessian into arrays of zeros; `Program.hvp` says more.
 
         For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
@@ -470,29 +467,34 @@ cdef class Program:
         cdef mg_batch batch
         cdef mg_tangent tangent
         cdef mg_workspace *workspace
+        cdef Py_buffer weights_view, directions_view, products_view
+        cdef double *directions
+        cdef double *products
         cdef size_t n_inputs = self.program.tape.n_inputs
         cdef size_t n_parameters = self.program.tape.n_parameters
         cdef bint by_parameter = parameter_directions is not None
-        cdef const double[:, ::1] directions = (
-            parameter_directions if by_parameter else input_directions
-        )
-        cdef double[:, ::1] products = by_parameters if by_parameter else by_inputs
         cdef size_t length = n_parameters if by_parameter else n_inputs
         cdef Py_ssize_t n_directions
         self.want_one_output("second_order")
-        if weights is None or directions is None or products is None:
+        along = parameter_directions if by_parameter else input_directions
+        by = by_parameters if by_parameter else by_inputs
+        if weights is None or along is None or by is None:
             raise ValueError("second_order wants weights, directions and arrays for their products")
-        n_directions = directions.shape[0]
         memset(&batch, 0, sizeof(mg_batch))
         memset(&tangent, 0, sizeof(mg_tangent))
+        # Without an object, a view that was not taken is released all the same.
+        weights_view.obj = directions_view.obj = products_view.obj = NULL
         read_rows(rows, n_inputs, &where)
         try:
-            check_fit(weights, directions, products, where.n_rows, length,
+            batch.seeds = take_doubles(weights, 1, False, "weights", &weights_view)
+            directions = take_doubles(along, 2, False, "directions", &directions_view)
+            products = take_doubles(by, 2, True, "products", &products_view)
+            n_directions = directions_view.shape[0]
+            check_fit(&weights_view, &directions_view, &products_view, where.n_rows, length,
                       n_directions if by_parameter else where.n_rows * n_directions)
             if where.n_rows == 0 or n_directions == 0 or length == 0:
                 return
             batch.backward = True
-            batch.seeds = &weights[0]
             batch.tangent = &tangent
             tangent.by_parameters = by_parameter
             workspace = self.take_workspace(where.n_rows, True)
@@ -501,37 +503,42 @@ cdef class Program:
                 try:
                     self.bind()
                     mg_workspace_load(workspace, self.program, &self.binding, &arena, False)
-                    self.differentiate_along(directions, &where, &batch, &tangent, workspace,
-                                             products)
+                    self.differentiate_along(directions, n_directions, &where, &batch, &tangent,
+                                             workspace, products)
                 finally:
                     self.give_workspace(tangent.dual)
             finally:
                 self.give_workspace(workspace)
         finally:
+            PyBuffer_Release(&products_view)
+            PyBuffer_Release(&directions_view)
+            PyBuffer_Release(&weights_view)
             drop_rows(&where)
 
-    cdef int differentiate_along(self, const double[:, ::1] directions, Rows *where,
-                                 mg_batch *batch, mg_tangent *tangent, mg_workspace *workspace,
-                                 double[:, ::1] products) except -1:
+    cdef int differentiate_along(self, const double *directions, Py_ssize_t n_directions,
+                                 Rows *where, mg_batch *batch, mg_tangent *tangent,
+                                 mg_workspace *workspace, double *products) except -1:
         cdef mg_replay_failure failure
         cdef mg_status st
         cdef Py_ssize_t d
+        cdef size_t n_inputs = self.program.tape.n_inputs
+        cdef size_t n_parameters = self.program.tape.n_parameters
         batch.rows = where.numbers
         batch.row_stride = where.row_stride
         batch.column_stride = where.column_stride
         batch.n_rows = where.n_rows
-        for d in range(directions.shape[0]):
+        for d in range(n_directions):
             if tangent.by_parameters:
-                tangent.parameter_direction = &directions[d, 0]
+                tangent.parameter_direction = directions + d * n_parameters
             else:
-                tangent.input_direction = &directions[d, 0]
-                tangent.by_inputs = &products[d * where.n_rows, 0]
+                tangent.input_direction = directions + d * n_inputs
+                tangent.by_inputs = products + d * where.n_rows * n_inputs
             with nogil:
                 st = mg_replay(self.program, workspace, batch, &failure)
             if st != MG_OK:
                 raise_replay(st, self.program, where, &failure)
             if tangent.by_parameters:
-                mg_workspace_gradients(tangent.dual, self.program, &products[d, 0])
+                mg_workspace_gradients(tangent.dual, self.program, products + d * n_parameters)
         return 0
 
     def tape(self):

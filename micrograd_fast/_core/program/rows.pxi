@@ -1,22 +1,6 @@
 # Rows of numbers for frozen programs: where they are in what a caller gives, and the arrays that
 # results go into. Doubles in a buffer are read where they are, anything else is converted.
 
-cdef extern from "Python.h":
-    ctypedef struct Py_buffer:
-        void *buf
-        Py_ssize_t len
-        Py_ssize_t itemsize
-        int ndim
-        char *format
-        Py_ssize_t *shape
-        Py_ssize_t *strides
-
-    bint PyObject_CheckBuffer(PyObject *)
-    int PyObject_GetBuffer(PyObject *, Py_buffer *, int) except -1
-    void PyBuffer_Release(Py_buffer *)
-    int PyBUF_STRIDED_RO
-    int PyBUF_FORMAT
-
 cdef enum:
     N_SHORT_ROW = 32  # inputs of a row that needs no memory of its own
 
@@ -95,16 +79,6 @@ cdef int drop_rows(Rows *rows) except -1:
     return 0
 
 
-cdef bint is_matrix_of_doubles(Py_buffer *view) noexcept:
-    return (
-        view.itemsize == sizeof(double)
-        and view.format != NULL
-        and view.format[0] == c"d"
-        and view.format[1] == 0
-        and 1 <= view.ndim <= 2
-    )
-
-
 cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
     """Where the numbers of one row or of many are; ``drop_rows`` must follow."""
     cdef Py_buffer *view = &rows.view
@@ -116,7 +90,7 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
             take_view(given, rows)
         except (BufferError, ValueError):
             pass  # an array of dates, say, which as_numbers names
-        if rows.is_view and not is_matrix_of_doubles(view):
+        if rows.is_view and not (holds_doubles(view) and 1 <= view.ndim <= 2):
             drop_rows(rows)
     if not rows.is_view:
         take_view(as_numbers(given, "rows"), rows)
