@@ -4,14 +4,21 @@ The reference's nodes hold closures, which deepcopy takes as they are and pickle
 graph of it cannot be copied. The promise is the compiled engine's alone, but for leaves.
 """
 
+import collections
+import contextlib
 import copy
+import gc
+import io
 import math
 import pickle
 import random
+import sys
 
 import pytest
 from random_graphs import KINDS, forward, random_program
 from support import SPECIAL_NUMBERS, bits, picture, same_bits, trace
+
+import micrograd_fast
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -305,3 +312,293 @@ def test_17_damaged_pickles_are_errors_and_not_crashes(compiled):
     assert n_bad > 0
     a.backward()
     assert a.grad == 1.0
+
+
+def register(monkeypatch, **classes):
+    """Let pickle find classes of a test under names of this module."""
+    module = FakeModule(**classes)
+    monkeypatch.setitem(sys.modules, __name__, module)
+    for name, kind in classes.items():
+        kind.__qualname__ = name
+
+
+@clones
+def test_17_a_root_of_a_subclass_comes_back_as_itself(compiled, clone, monkeypatch):
+    class Named(compiled.Value):
+        pass
+
+    register(monkeypatch, Named=Named)
+    leaf, root = Named(2.0), Named(6.0, (compiled.Value(3.0),), (2.0,))
+    leaf.z = root.z = 5
+    leaf.me, root.leaf = leaf, leaf  # also where the attributes lead back to it
+    for value in (leaf, root):
+        twin = clone(value)
+        assert (type(twin), twin.data, twin.z) == (Named, value.data, 5)
+        assert twin is not value
+    assert clone(leaf).me.z == 5
+    twin = clone([leaf, root, root * 2])
+    assert twin[0].me is twin[0]
+    assert twin[1].leaf is twin[0]
+    assert twin[2]._children[0] is twin[1]
+    assert [type(v) for v in twin] == [Named, Named, compiled.Value]
+
+
+@clones
+def test_17_the_slots_and_the_state_of_a_subclass_come_back(compiled, clone, monkeypatch):
+    class Slotted(compiled.Value):
+        __slots__ = ("first", "second")
+
+    class Stateful(compiled.Value):
+        def __getstate__(self):
+            return {"kept": self.kept, "doubled": self.data * 2}
+
+        def __setstate__(self, state):
+            self.__dict__.update(state, restored=True)
+
+    register(monkeypatch, Slotted=Slotted, Stateful=Stateful)
+    slotted, stateful = Slotted(2.0), Stateful(3.0)
+    slotted.first, slotted.other, stateful.kept = [1], "x", "y"
+    stateful.dropped = lambda: None
+    root = slotted * stateful
+    for twin in (clone(root)._children[0], clone(slotted), copy.copy(slotted)):
+        assert (twin.first, twin.other, hasattr(twin, "second")) == ([1], "x", False)
+    for twin in (clone(root)._children[1], clone(stateful), copy.copy(stateful)):
+        assert vars(twin) == {"kept": "y", "doubled": 6.0, "restored": True}
+
+
+def test_17_a_subclass_may_say_itself_how_it_is_pickled(compiled, monkeypatch):
+    class Own(compiled.Value):
+        def __reduce__(self):
+            return Own, (self.data + 100.0,)
+
+    register(monkeypatch, Own=Own)
+    leaf = Own(2.0)
+    for thing in (leaf, [leaf]):
+        twin = pickled(thing)
+        assert (twin if thing is leaf else twin[0]).data == 102.0
+    twin = pickled(leaf * 3.0)
+    assert (type(twin._children[0]), twin._children[0].data) == (Own, 102.0)
+
+
+@pytest.mark.parametrize("given", ["an int", "None", "a Value", "another subclass", "one in use"])
+def test_17_what_new_of_a_subclass_gives_is_left_alone(compiled, given, monkeypatch):
+    """A loaded Value is of its class and an object of its own, whatever `__new__` would give."""
+
+    class Other(compiled.Value):
+        pass
+
+    used = Other(7.0)
+    user = used * 2
+    gifts = {
+        "an int": 10**30,
+        "None": None,
+        "a Value": compiled.Value(7.0),
+        "another subclass": Other(7.0),
+        "one in use": used,
+    }
+
+    class Odd(compiled.Value):
+        ready = False
+
+        def __new__(cls, *args, **kwargs):
+            return gifts[given] if cls.ready else super().__new__(cls)
+
+    register(monkeypatch, Odd=Odd)
+    dumps = [pickle.dumps(thing) for thing in (Odd(3.0), [Odd(3.0) * 2 + 1])]
+    Odd.ready = True
+    leaf, (root,) = (pickle.loads(dump) for dump in dumps)
+    assert (type(leaf), leaf.data, root.data) == (Odd, 3.0, 7.0)
+    root.backward()
+    assert root._children[0]._children[0].grad == 2.0
+    assert gifts["an int"] == int("1" + "0" * 30)
+    assert (used.data, user._children[0], type(user._children[0])) == (7.0, used, Other)
+
+
+def test_17_deepcopy_takes_what_the_memo_has(compiled):
+    """`{id(a): a}` keeps `a` shared, as for any object; what is only under it is not copied."""
+    under = compiled.Value(2.0, label="under")
+    a = under * 3
+    out = a * a + under
+    twin = copy.deepcopy(out, {id(a): a})
+    assert twin._children[0]._children == (a, a)
+    assert twin._children[1] is not under
+    assert twin._children[1].label == "under"
+    del twin
+    other = compiled.Value(100.0)
+    before = compiled.arena_stats()["live_nodes"]
+    twin = copy.deepcopy(a * 2, {id(a): other})
+    assert twin._children[0] is other
+    del twin
+    assert compiled.arena_stats()["live_nodes"] == before
+    with pytest.raises(TypeError, match=r"Value.*float"):
+        copy.deepcopy(out, {id(a): 5.0})
+    assert compiled.arena_stats()["live_nodes"] == before
+
+
+def test_17_deepcopy_without_a_memo(compiled):
+    a = compiled.Value(1.0, label="a")
+    for twin in ((a * 2.0).__deepcopy__(None), copy.deepcopy(a * 2.0, None)):
+        assert (twin.data, twin._children[0].label) == (2.0, "a")
+        assert twin._children[0] is not a
+
+
+def test_17_any_mapping_is_a_memo(compiled):
+    class Memo(dict):
+        def __setitem__(self, key, entry):
+            gc.collect()
+            super().__setitem__(key, entry)
+
+    a = compiled.Value(2.0, label="a")
+    for memo in (Memo(), collections.UserDict()):
+        out = (a * 3.0).tanh() * a
+        twin = copy.deepcopy(out, memo)
+        assert picture(twin) == picture(out)
+        assert copy.deepcopy(a, memo) is twin._children[1]
+
+
+@pytest.mark.parametrize("again", ["the original", "the copy"])
+def test_17_a_memo_knows_no_number_of_a_node_that_is_gone(compiled, again):
+    """A graph whose root is initialised again: its nodes are not taken for later ones."""
+    memo = {}
+    a = compiled.Value(1.0)
+    root = (a + 2) * 3
+    copied = copy.deepcopy(root, memo)
+    (root if again == "the original" else copied).__init__(5.0)
+    nodes = [a * 7 for _ in range(6)]
+    assert [copy.deepcopy(node, memo).data for node in nodes] == [7.0] * 6
+    assert copied.data == (9.0 if again == "the original" else 5.0)
+    assert copy.deepcopy(root, memo) is copied
+    assert all(copy.deepcopy(node, memo)._children[0] is memo[id(a)] for node in nodes)
+
+
+def test_17_a_pickler_may_be_used_again_after_a_node_was_initialised_again(compiled):
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream)
+    a = compiled.Value(1.0)
+    root = (a + 2) * 3
+    pickler.dump(root)
+    for data in (5.0, 6.0):
+        root.__init__(data, (a,), (2.0,))
+        nodes = [a * 7 for _ in range(6)]
+        assert [pickled(node).data for node in [*nodes, root]] == [7.0] * 6 + [data]
+        pickler.dump(nodes)
+    stream.seek(0)
+    unpickler = pickle.Unpickler(stream)
+    first, second, third = unpickler.load(), unpickler.load(), unpickler.load()
+    assert first.data == 9.0
+    assert [v.data for v in second + third] == [7.0] * 12
+    second[0].backward()
+    assert second[0]._children[0].grad == 7.0
+
+
+def test_17_a_graph_that_changes_while_it_is_copied_or_pickled(compiled, monkeypatch):
+    """An error or a right graph, and the arena as it was."""
+
+    class Meddler:
+        def __init__(self, root):
+            self.root = root
+
+        def __deepcopy__(self, memo):
+            self.root.__init__(1.0, (compiled.Value(9.0),), (1.0,))
+            return self
+
+        def __reduce__(self):
+            self.root.__init__(1.0, (compiled.Value(9.0),), (1.0,))
+            return int, ()
+
+    for clone in CLONES:
+        a = compiled.Value(2.0)
+        root = (a * 3 + 1).tanh()
+        a.meddler = Meddler(root)
+        with contextlib.suppress(RuntimeError):
+            trace(clone(root))
+        assert root.data == 1.0
+
+
+def test_17_a_literal_that_somebody_holds_stays_one(compiled):
+    """What was written as a number is a constant when a loaded graph is frozen."""
+    x = compiled.Value(2.0)
+    out = x * 5.0
+    held = out._children[1]
+    for clone in CLONES:
+        twin, _ = clone((out, held))
+        program = micrograd_fast.compile(twin, [twin._children[0]])
+        assert program.parameters == ()
+
+
+class Damaged:
+    """Pickles as a graph with some of its columns replaced."""
+
+    def __init__(self, kinds=None, **changes):
+        self.changes, self.kinds = changes, kinds
+
+    def __reduce__(self):
+        snapshot = (micrograd_fast.Value(2.0) * 3.0).__reduce_ex__(4)[1][0]
+        rebuild, (packed, externals, kinds) = snapshot.__reduce__()[:2]
+        return rebuild, ({**packed, **self.changes}, externals, self.kinds or kinds)
+
+
+OPERATION_NAMES = (
+    (micrograd_fast.Value(2.0) * 3.0).__reduce_ex__(4)[1][0].__reduce__()[1][0]["operations"]
+)
+
+
+def refused(damaged):
+    with pytest.raises(pickle.UnpicklingError, match="damaged pickle of a Value graph"):
+        pickle.loads(pickle.dumps(damaged))
+
+
+@pytest.mark.parametrize("code", range(len(OPERATION_NAMES)), ids=OPERATION_NAMES)
+def test_17_a_node_without_the_operands_that_it_needs_is_refused(compiled, code):
+    damaged = Damaged(op=bytes([0, 0, code]), operand_counts=bytes(12), operands=b"")
+    if OPERATION_NAMES[code] == "leaf":
+        assert pickle.loads(pickle.dumps(damaged)) is not None
+    else:
+        refused(damaged)
+
+
+def test_17_columns_that_are_none_are_refused(compiled):
+    for name in ("op", "data", "grad", "flags", "operand_counts", "operands", "value_counts"):
+        for column in (None, 5, "text", [], b"x" * 7, bytearray(24)):
+            refused(Damaged(**{name: column}))
+    for names in (None, "leaf", ("leaf",), [], [[]] * 40, [1, 2, 3]):
+        refused(Damaged(operations=names))
+    refused(Damaged(format=1))
+    for kinds in (
+        ((0, micrograd_fast.Value),),
+        [0],
+        [(0,)],
+        [(9, micrograd_fast.Value)],
+        [(-1, micrograd_fast.Value)],
+        [(0, int)],
+        [("0", micrograd_fast.Value)],
+        [(0, micrograd_fast.Value), (0, micrograd_fast.Value)],
+    ):
+        refused(Damaged(kinds))
+
+
+def test_17_what_pickle_calls_checks_what_it_is_given(compiled):
+    """The functions are reachable, so they trust nothing."""
+    out = compiled.Value(2.0) * 3.0
+    load_node, (snapshot, position) = out.__reduce_ex__(4)
+    rebuild, (packed, externals, kinds) = snapshot.__reduce__()[:2]
+    for wrong in (-1, 99, "0", None, 0.0):
+        with pytest.raises(pickle.UnpicklingError):
+            load_node(snapshot, wrong)
+    for wrong in (None, [None], ["x"], (out,), 5):
+        with pytest.raises(pickle.UnpicklingError):
+            rebuild(packed, wrong, kinds)
+    externals.clear()
+    assert load_node(snapshot, position) is out
+    empty = type(snapshot)()
+    with pytest.raises(pickle.UnpicklingError):
+        load_node(empty, 0)
+    with pytest.raises(pickle.UnpicklingError):
+        empty.__setstate__([(0, {})])
+    for state in ([5], [(0,)], [(position, 5)]):
+        with pytest.raises((TypeError, ValueError)):
+            snapshot.__setstate__(state)
+    snapshot.__setstate__([(position, {"_backward": lambda: None})])
+    a = out._children[0]
+    out.backward()
+    assert a.grad == 0.0

@@ -6,6 +6,8 @@ import weakref
 
 import pytest
 
+import micrograd_fast
+
 
 def custom_product(engine, a, b, log=None):
     out = engine.Value(a.data * b.data, (a, b), "custom")
@@ -430,3 +432,140 @@ def test_14_a_cycle_that_is_still_held_is_kept(engine):
     gc.collect()
     step()
     assert (a.grad, b.grad) == (12.0, 8.0)
+
+
+def test_14_one_collection_frees_custom_operations_with_long_graphs_between(compiled):
+    """However many ordinary nodes hang from a closure, and however many closures on each other."""
+    a = compiled.Value(0.5)
+    gc.collect()
+    gc.disable()
+    try:
+        before = compiled.arena_stats()["live_nodes"]
+        node = compiled.Value(0.25)
+        for _ in range(4):
+            for _ in range(20_000):
+                node = node * a + 0.1
+            node = custom_product(compiled, node, a)
+        node.backward()
+        del node
+        assert compiled.arena_stats()["live_nodes"] > before + 160_000
+        gc.collect()
+        assert compiled.arena_stats()["live_nodes"] == before
+    finally:
+        gc.enable()
+
+
+def test_14_nodes_that_hang_from_closures_bring_on_a_collection(compiled):
+    """By Python's own count a few closures are not worth one."""
+    a = compiled.Value(0.5)
+    most = 0
+    for _ in range(40):
+        node = compiled.Value(0.25)
+        for _ in range(25_000):
+            node = node * a + 0.1
+        node = custom_product(compiled, node, a)
+        node.backward()
+        most = max(most, compiled.arena_stats()["live_nodes"])
+    assert most < 1_000_000
+    del node
+    gc.collect()
+
+
+def test_14_a_collector_that_is_switched_off_stays_off(compiled):
+    a = compiled.Value(0.5)
+    gc.collect()
+    gc.disable()
+    try:
+        before = gc.get_stats()[2]["collections"]
+        for _ in range(3):
+            node = compiled.Value(0.25)
+            for _ in range(200_000):
+                node = node * a + 0.1
+            custom_product(compiled, node, a)
+        assert gc.get_stats()[2]["collections"] == before
+    finally:
+        gc.enable()
+    del node
+    gc.collect()
+
+
+def test_14_the_dict_of_a_node_says_whether_there_is_a_closure(compiled):
+    """Whatever is done to it, and by whom."""
+    a = compiled.Value(2.0)
+    out = a * 3.0
+    calls = []
+
+    def gradient_of_a():
+        calls.clear()
+        a.grad = 0.0
+        out.backward()
+        return a.grad
+
+    attributes = vars(out)
+    attributes["_backward"] = lambda: calls.append("first")
+    assert (gradient_of_a(), calls) == (0.0, ["first"])
+    assert out._backward is attributes["_backward"]
+    attributes.clear()
+    assert (gradient_of_a(), calls) == (3.0, [])
+    out._backward = lambda: calls.append("second")
+    assert (gradient_of_a(), calls) == (0.0, ["second"])
+    del attributes["_backward"]
+    assert (gradient_of_a(), calls) == (3.0, [])
+    assert out._local_grads == (3.0, 2.0)
+    attributes.update(_backward=lambda: attributes.clear())
+    assert gradient_of_a() == 0.0
+    assert gradient_of_a() == 3.0
+    attributes["_backward"] = None
+    with pytest.raises(TypeError):
+        out.backward()
+
+
+def test_14_keys_of_a_dict_that_compare_in_their_own_way_do_no_harm(compiled):
+    a = compiled.Value(2.0)
+    out = a * 3.0
+    attributes = vars(out)
+
+    class Key:
+        def __hash__(self):
+            return hash("_backward")
+
+        def __eq__(self, other):
+            attributes.clear()
+            return False
+
+    attributes[Key()] = 1
+    out.backward()
+    assert a.grad == 3.0
+    out._backward = lambda: None
+    out.backward()
+    assert a.grad == 3.0
+
+
+def test_14_the_dict_of_a_parameter_may_get_a_closure_at_any_time(layer_engine):
+    layer = layer_engine.nn.Layer(2, 2)
+    for p in layer.parameters():
+        p.data = 1.0
+    weight = layer.neurons[0].w[0]
+    calls = []
+
+    def backward():
+        calls.clear()
+        sum(layer([1.0, 2.0])).backward()
+        return calls
+
+    assert backward() == []
+    attributes = vars(weight)
+    assert backward() == []
+    attributes["_backward"] = lambda: calls.append(1)
+    assert backward() == [1]
+    attributes["_backward"] = lambda: None
+    assert backward() == []
+
+
+def test_14_a_graph_whose_closure_is_gone_can_be_frozen(compiled):
+    x, w = compiled.Value(2.0), compiled.Value(3.0)
+    out = x * w
+    out._backward = lambda: None
+    vars(out).clear()
+    vars(x)
+    assert micrograd_fast.compile(out, [x])([5.0]) == 15.0

@@ -74,10 +74,9 @@ mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_ba
     mg_status st = MG_OK;
     for (size_t i = order->n_nodes; i-- > 0 && st == MG_OK;) {
         const mg_node node = order->nodes[i];
-        const mg_meta meta = arena->meta[node];
-        if (meta.flags & MG_CUSTOM)
+        if (mg_is_custom(arena, node))
             st = custom(context, node);
-        else if (meta.arity == MG_FUSED)
+        else if (arena->meta[node].arity == MG_FUSED)
             i = propagate_neurons(arena, order, i, &st, failure);
         else
             st = propagate(arena, node, failure);

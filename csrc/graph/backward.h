@@ -4,7 +4,7 @@
 
 #include "graph/order.h"
 
-/* Called in its place in the order for a node with MG_CUSTOM. May build and free nodes, and may
+/* Called in its place in the order for a node with a hook. May build and free nodes, and may
  * start another sweep. Anything but MG_OK ends the sweep with that status. */
 typedef mg_status (*mg_custom_backward)(void *context, mg_node node);
 

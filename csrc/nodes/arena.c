@@ -303,9 +303,16 @@ void mg_arena_discard(mg_arena *arena, mg_node node) {
     mg_arena_release(arena, node);
 }
 
+static void forget_marks(mg_arena *arena) {
+    if (arena->top > 0) memset(arena->mark, 0, arena->top * sizeof *arena->mark);
+    arena->epoch = 1;
+}
+
 void mg_arena_next_epoch(mg_arena *arena) {
-    if (++arena->epoch == 0) {
-        memset(arena->mark, 0, arena->top * sizeof *arena->mark);
-        arena->epoch = 1;
-    }
+    if (++arena->epoch == 0) forget_marks(arena);
+}
+
+uint32_t mg_arena_begin_counts(mg_arena *arena) {
+    if (++arena->epoch > UINT32_MAX / 2) forget_marks(arena);
+    return arena->epoch;
 }

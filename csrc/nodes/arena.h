@@ -26,7 +26,7 @@ typedef uint32_t mg_node;
 
 enum {
     MG_PINNED = 1,      /* the handle must outlive the last outside reference to it */
-    MG_CUSTOM = 2,      /* backward calls the owner's hook in place of the operation */
+    MG_CUSTOM = 2,      /* the owner may have a hook that backward calls: see mg_is_custom */
     MG_HAS_EXTRA = 4,   /* aux.extra is owned by this node */
     MG_FLOAT_POWER = 8, /* the exponent was written as a float: "**2.0", not "**2" */
     MG_BOOL_POWER = 16, /* the exponent was written as True or False */
@@ -73,7 +73,7 @@ typedef struct mg_arena {
     mg_meta *meta;
     mg_aux *aux;
     void **handle;  /* borrowed: the outside object that stands for the node, or NULL */
-    uint32_t *mark; /* the last traversal that met the node */
+    uint32_t *mark; /* the last traversal that met the node, or its count there */
 
     mg_node cap;    /* length of every column */
     mg_node top;    /* slots from here on have never been used */
@@ -88,6 +88,10 @@ typedef struct mg_arena {
      * Dropping may run arbitrary code, which may use the arena. */
     void (*handle_acquire)(void *handle);
     void (*handle_drop)(void *handle);
+
+    /* Likewise: whether the owner has a hook for a node with MG_CUSTOM at this moment. It may
+     * clear the flag, and does nothing else. */
+    int (*node_has_hook)(struct mg_arena *arena, mg_node node);
 
     /* Layers supply these: the last reference to a neuron is gone; whether a parameter without
      * references may be freed; a parameter is freed, true if its slot is theirs to reuse. */
@@ -163,6 +167,11 @@ static inline void mg_node_immediates(const mg_arena *arena, mg_node node, doubl
         *k = arena->aux[node].immediate;
         *h = 0.0;
     }
+}
+
+/* Whether backward calls the owner's hook for the node, in place of its operation. */
+static inline int mg_is_custom(mg_arena *arena, mg_node node) {
+    return (arena->meta[node].flags & MG_CUSTOM) && arena->node_has_hook(arena, node);
 }
 
 /* Count one more use of `node` as an operand. */
@@ -243,6 +252,19 @@ static inline mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_nod
     return node;
 }
 
+/* Evaluate a row of the table on the operands' data (b is MG_NO_NODE for one) and put the node
+ * into the arena, with no reference yet. MG_NO_NODE and a status, with the arena unchanged, if it
+ * has no value or memory is out. */
+static inline mg_node mg_apply(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k,
+                               mg_status *st) {
+    const double b_data = b == MG_NO_NODE ? 0.0 : arena->data[b];
+    const double value = mg_op_value(op, arena->data[a], b_data, k, 0.0, st);
+    if (*st != MG_OK) return MG_NO_NODE;
+    const mg_node node = mg_arena_node(arena, op, a, b, k, value);
+    if (node == MG_NO_NODE) *st = MG_NO_MEMORY;
+    return node;
+}
+
 /* Put a LOCAL node into the arena, or (with one operand and values only in `extra`) a node of
  * `op` with two immediates. Takes over `extra` when it succeeds. */
 mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra, double value);
@@ -256,6 +278,19 @@ void mg_arena_discard(mg_arena *arena, mg_node node);
 
 /* Start a new traversal: afterwards mark[node] == epoch says "met in this one". */
 void mg_arena_next_epoch(mg_arena *arena);
+
+/* Start a traversal that counts how often it meets each node: the first count, for
+ * mg_arena_count. */
+uint32_t mg_arena_begin_counts(mg_arena *arena);
+
+/* The node is met once more; how often in this traversal. */
+static inline uint32_t mg_arena_count(mg_arena *arena, mg_node node, uint32_t first_count) {
+    uint32_t *const mark = &arena->mark[node];
+    *mark = *mark < first_count ? first_count : *mark + 1;
+    /* So that the marks of the next traversal are above all of these. */
+    if (*mark > arena->epoch) arena->epoch = *mark;
+    return *mark - first_count + 1;
+}
 
 /* Bytes that the columns occupy for each node. */
 size_t mg_arena_node_bytes(void);

@@ -46,7 +46,7 @@ static mg_status append_parameter(recorder *r, mg_node node) {
 static mg_status record_node(recorder *r, mg_node node) {
     mg_arena *arena = r->arena;
     const mg_meta meta = arena->meta[node];
-    if (meta.flags & MG_CUSTOM) {
+    if (mg_is_custom(arena, node)) {
         *r->refused = (mg_refused){MG_HAS_CLOSURE, node, 0};
         return MG_OK;
     }
@@ -97,7 +97,7 @@ static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots, con
     for (uint32_t i = 0; st == MG_OK && i < n_inputs; i++) {
         mg_entry entry = {.a = i, .op = MG_LEAF, .leaf = MG_INPUT};
         st = append(r, inputs[i], entry);
-        if (r->arena->meta[inputs[i]].flags & MG_CUSTOM)
+        if (mg_is_custom(r->arena, inputs[i]))
             *r->refused = (mg_refused){MG_HAS_CLOSURE, inputs[i], 0};
     }
     for (uint32_t i = 0; st == MG_OK && r->refused->refusal == MG_FREEZABLE && i < n_roots; i++) {

@@ -6,6 +6,13 @@ static mg_status count_calls(void *context, mg_node node) {
     return MG_CALLBACK;
 }
 
+static int hooks;
+
+static int has_hook(mg_arena *arena, mg_node node) {
+    (void)arena, (void)node;
+    return hooks;
+}
+
 static void a_custom_backward_takes_the_place_of_the_operation(void) {
     mg_arena *arena = test_arena_new();
     const mg_node a = mg_arena_leaf(arena, 2.0);
@@ -14,10 +21,16 @@ static void a_custom_backward_takes_the_place_of_the_operation(void) {
     mg_failure failure;
     mg_node called = MG_NO_NODE;
     arena->meta[root].flags |= MG_CUSTOM;
+    arena->node_has_hook = has_hook;
     arena->grad[root] = 1.0;
     CHECK(mg_order_build(arena, root, MG_ORDER_ACTIVE, &order) == MG_OK);
+    hooks = 1;
     CHECK(mg_backward_sweep(arena, &order, count_calls, &called, &failure) == MG_CALLBACK);
     CHECK(called == root && arena->grad[a] == 0.0);
+    /* The flag alone is no hook. */
+    hooks = 0;
+    CHECK(mg_backward_sweep(arena, &order, count_calls, &called, &failure) == MG_OK);
+    CHECK(arena->grad[a] == 4.0);
     mg_order_free(&order);
     mg_arena_discard(arena, root);
     test_arena_end(arena);

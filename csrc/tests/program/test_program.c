@@ -19,9 +19,7 @@ static mg_node held(mg_arena *arena, mg_node node) {
 
 static mg_node computed(mg_arena *arena, mg_op op, mg_node a, mg_node b) {
     mg_status st = MG_OK;
-    const double y =
-        mg_op_value(op, arena->data[a], b == MG_NO_NODE ? 0.0 : arena->data[b], 0.0, 0.0, &st);
-    return mg_arena_node(arena, op, a, b, 0.0, y);
+    return mg_apply(arena, op, a, b, 0.0, &st);
 }
 
 static uint32_t below(uint32_t n) { return (uint32_t)((test_random() + 2.0) / 4.0 * n); }

@@ -6,6 +6,11 @@
 #   - pickle gives no place to keep anything, so a node's __reduce_ex__ refers to a _Snapshot of
 #     the graph under it, which the pickler stores once, and _snapshot_of remembers, while a
 #     snapshot lives, which nodes it already holds.
+#
+# What must stay true: while any of these lives (n_node_maps), the nodes that it names are alive
+# and keep their numbers. What they contain may change whenever Python runs, so every operand is
+# looked for in the map, and one that is not there ends the copy with an error. New nodes have no
+# reference until a handle or a user holds them; whatever ends a copy early frees them.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
@@ -50,6 +55,15 @@ cdef int build_order(mg_node root, mg_order *order) except -1:
     return 0
 
 
+cdef mg_node copy_of(_NodeMap clones, mg_node operand) except? 0xFFFFFFFF:
+    """The copy of an operand, or the operand itself without a map."""
+    if clones is None:
+        return operand
+    if clones.get(operand) == 0:
+        raise RuntimeError("a Value was initialised again while its graph was copied")
+    return clones.get(operand) - 1
+
+
 cdef mg_node clone(mg_node source, _NodeMap clones) except? 0xFFFFFFFF:
     """A copy of a node on the copies of its operands, or on the same operands without a map."""
     cdef const mg_node *operands
@@ -58,21 +72,20 @@ cdef mg_node clone(mg_node source, _NodeMap clones) except? 0xFFFFFFFF:
     cdef mg_node first = MG_NO_NODE, second = MG_NO_NODE, node = MG_NO_NODE
     cdef mg_extra *extra = NULL
     cdef mg_extra *original
-    cdef size_t n_bytes
+    for i in range(n_operands):
+        copy_of(clones, operands[i])
     if meta.arity != MG_NARY:
         if n_operands > 0:
-            first = operands[0] if clones is None else clones.get(operands[0]) - 1
+            first = copy_of(clones, operands[0])
         if n_operands > 1:
-            second = operands[1] if clones is None else clones.get(operands[1]) - 1
+            second = copy_of(clones, operands[1])
     if meta.flags & MG_HAS_EXTRA:
         original = arena.aux[source].extra
         extra = mg_extra_new(original.n_operands, original.n_values)
         if extra != NULL:
             memcpy(extra.values, original.values, original.n_values * sizeof(double))
             for i in range(original.n_operands):
-                mg_extra_operands(extra)[i] = (
-                    operands[i] if clones is None else clones.get(operands[i]) - 1
-                )
+                mg_extra_operands(extra)[i] = copy_of(clones, operands[i])
             node = mg_arena_node_extra(&arena, <mg_op>meta.op, first, extra, arena.data[source])
     elif meta.arity == 0:
         node = mg_arena_leaf(&arena, arena.data[source])
@@ -87,28 +100,61 @@ cdef mg_node clone(mg_node source, _NodeMap clones) except? 0xFFFFFFFF:
     return node
 
 
-cdef object handle_like(PyObject *original, mg_node node):
-    """A handle of the original's type for a new node, without attributes yet."""
-    cdef PyObject *self
-    cdef PyTypeObject *kind = Py_TYPE(original)
-    if kind == ValueType:
-        self = handle_new()
-        handle_attach(self, node)
-    else:
-        self = kind.tp_alloc(kind, 0)
-        (<ValueHandle *>self).tracked = TRACKED
-        (<ValueHandle *>self).node = MG_NO_NODE
-        handle_attach(self, node)
-        handle_pin(self)
-        watch_collections()
-    return adopt(self)
+# The state of a Value is what it carries beside the engine's columns, as Python's own copying
+# finds it for any object: __getstate__ where a subclass has one, else attributes and slots.
 
 
-cdef int take_attributes(PyObject *self, dict attributes) except -1:
+cdef bint overrides(object kind, str name) except -1:
+    """Whether a subclass of Value has its own method in place of object's."""
+    if kind is <object>ValueType:
+        return False
+    method = getattr(kind, name, None)
+    return method is not None and method is not getattr(object, name, None)
+
+
+cdef object state_of(object value):
+    cdef PyObject *attributes = (<ValueHandle *><PyObject *>value).dict
+    cdef dict slots = {}
+    kind = type(value)
+    if overrides(kind, "__getstate__"):
+        return value.__getstate__()
+    state = None if attributes == NULL else dict(<dict>attributes)
+    if kind is not <object>ValueType:
+        import copyreg
+
+        for name in copyreg._slotnames(kind):
+            if hasattr(value, name):
+                slots[name] = getattr(value, name)
+    return (state, slots) if slots else state
+
+
+cdef int take_attributes(PyObject *self, object attributes) except -1:
+    if not isinstance(attributes, dict):
+        raise TypeError(
+            f"the attributes of a Value must be a dict, found {type(attributes).__name__}"
+        )
+    if not attributes:
+        return 0
+    if BACKWARD in attributes:
+        expect_closure(self)
     handle_ensure_dict(self)
     (<dict>(<ValueHandle *>self).dict).update(attributes)
-    if "_backward" in attributes:
-        arena.meta[node_of(self)].flags |= MG_CUSTOM
+    return 0
+
+
+cdef int take_state(object value, object state) except -1:
+    if state is None:
+        return 0
+    if hasattr(type(value), "__setstate__"):
+        value.__setstate__(state)
+        return 0
+    slots = {}
+    if isinstance(state, tuple) and len(state) == 2:
+        state, slots = state
+    if state is not None:
+        take_attributes(<PyObject *>value, state)
+    for name, entry in (slots or {}).items():
+        setattr(value, name, entry)
     return 0
 
 
@@ -119,15 +165,15 @@ cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
     expand_neuron(node_of(self))
     node = clone(node_of(self), None)
     try:
-        copied = handle_like(self, node)
+        copied = adopt(handle_for(Py_TYPE(self), node))
     except BaseException:
         discard_unused(node)
         raise
-    if (<ValueHandle *>self).dict != NULL:
-        take_attributes(<PyObject *>copied, <dict>(<ValueHandle *>self).dict)
+    take_state(copied, state_of(<object>self))
     return new_reference(copied)
 
 
+@cython.no_gc_clear
 cdef class _Clones(_NodeMap):
     """What one deepcopy has made of each node: the copy's number plus one."""
     cdef list kept
@@ -144,70 +190,138 @@ cdef class _Clones(_NodeMap):
 cdef str CLONES = "micrograd_fast clones"
 
 
-cdef PyObject *value_deepcopy(PyObject *self, PyObject *memo_argument) except NULL:
-    import copy
-
-    cdef dict memo = <dict?><object>memo_argument
-    cdef _Clones clones = memo.get(CLONES)
-    cdef mg_order order
-    cdef mg_node node, copied = MG_NO_NODE
-    cdef size_t i, n_cloned = 0
-    cdef PyObject *handle
-    if watches is not None:
-        note_look(self, "copy", NULL)
+cdef _Clones clones_of(object memo):
+    clones = memo.get(CLONES)
     if clones is None:
         clones = memo[CLONES] = _Clones()
-    memset(&order, 0, sizeof(mg_order))
-    build_order(node_of(self), &order)
+    return <_Clones?>clones
+
+
+cdef list named_values(mg_order *order):
+    """The Values that somebody holds or that carry something, in the order."""
+    cdef PyObject *handle
+    cdef size_t i
+    cdef list named = []
+    for i in range(order.n_nodes):
+        handle = <PyObject *>arena.handle[order.nodes[i]]
+        if handle != NULL:
+            named.append(<object>handle)
+    return named
+
+
+cdef int keep_to_wanted(mg_node root, _Clones clones, mg_order *order) except -1:
+    """Leave in the order what must be copied: what is under the root and has no copy yet, nor is
+    only under what has one."""
+    cdef const mg_node *operands
+    cdef size_t i, n_wanted = 0
+    cdef uint32_t j
+    cdef mg_node node
+    mg_arena_next_epoch(&arena)
+    if clones.get(root) == 0:
+        arena.mark[root] = arena.epoch
+    for i in reversed(range(order.n_nodes)):
+        node = order.nodes[i]
+        if arena.mark[node] != arena.epoch:
+            continue
+        for j in range(mg_node_operands(&arena, node, &operands)):
+            if clones.get(operands[j]) == 0:
+                arena.mark[operands[j]] = arena.epoch
+    for i in range(order.n_nodes):
+        if arena.mark[order.nodes[i]] == arena.epoch:
+            order.nodes[n_wanted] = order.nodes[i]
+            n_wanted += 1
+    order.n_nodes = n_wanted
+    return 0
+
+
+cdef list copy_nodes(_Clones clones, mg_order *order):
+    """Copy the nodes of the order. Each Value that somebody holds, followed by its copy; all or
+    nothing. No Python runs here, so no tuples of the two: they would bring on a collection."""
+    cdef size_t i, n_cloned = 0
+    cdef PyObject *handle
+    cdef list named = []
     clones.reserve()
-    with_attributes = []
     try:
         for i in range(order.n_nodes):
-            node = order.nodes[i]
-            if clones.get(node) == 0:
-                copied = clone(node, clones)
-                clones.entries[node] = copied + 1
-                order.nodes[n_cloned] = node
-                n_cloned += 1
-        # From here on the copies under the root are owned by its handle.
-        copied = clones.get(node_of(self)) - 1
-        result = handle_like(self, copied) if arena.handle[copied] == NULL else (
-            <object><PyObject *>arena.handle[copied]
-        )
-        for i in range(n_cloned):
-            node = order.nodes[i]
-            handle = <PyObject *>arena.handle[node]
-            if handle == NULL:
-                continue
-            copied = clones.get(node) - 1
-            if arena.handle[copied] == NULL:
-                twin = handle_like(handle, copied)
-            else:
-                twin = <object><PyObject *>arena.handle[copied]
-            memo[id(<object>handle)] = twin
-            clones.kept.append((<object>handle, twin))
-            if (<ValueHandle *>handle).dict != NULL:
-                with_attributes.append((<object>handle, twin))
+            clones.entries[order.nodes[i]] = clone(order.nodes[i], clones) + 1
+            n_cloned += 1
+        for i in range(order.n_nodes):
+            handle = <PyObject *>arena.handle[order.nodes[i]]
+            if handle != NULL:
+                named.append(<object>handle)
+                named.append(adopt(handle_for(Py_TYPE(handle), clones.get(order.nodes[i]) - 1)))
     except BaseException:
-        undo_clones(clones, &order, n_cloned)
+        forget_copies(clones, order.nodes, n_cloned)
+        raise
+    return named
+
+
+cdef int forget_copies(_Clones clones, mg_node *sources, size_t n_sources) except -1:
+    """Undo the copies of some nodes; those that have a handle go with it."""
+    cdef mg_node source
+    cdef size_t i
+    for i in range(n_sources):
+        source = sources[i]
+        sources[i] = clones.get(source) - 1
+        clones.entries[source] = 0
+    return discard_all(sources, n_sources)
+
+
+cdef int take_known_copies(object memo, _Clones clones, mg_order *order) except -1:
+    """Note the copies that the memo has for nodes of the order already, be they the program's."""
+    for value in named_values(order):
+        known = memo.get(id(value))
+        if known is None or clones.get(node_of(<PyObject *>value)) != 0:
+            continue
+        if not is_value(<PyObject *>known):
+            raise TypeError(
+                f"the memo must have a Value for each Value, found {type(known).__name__}"
+            )
+        clones.kept.append((value, known))
+        clones.reserve()
+        clones.entries[node_of(<PyObject *>value)] = node_of(<PyObject *>known) + 1
+    return 0
+
+
+cdef list copy_graph(PyObject *self, object memo, _Clones clones):
+    """Copy what of the graph has no copy yet. Each Value that somebody holds, followed by its
+    copy; all or nothing."""
+    cdef mg_order order
+    cdef list named = None
+    memset(&order, 0, sizeof(mg_order))
+    build_order(node_of(self), &order)
+    try:
+        take_known_copies(memo, clones, &order)
+        keep_to_wanted(node_of(self), clones, &order)
+        named = copy_nodes(clones, &order)
+        clones.kept.extend(named)
+        for i in range(0, len(named), 2):
+            memo[id(named[i])] = named[i + 1]
+    except BaseException:
+        if named is not None:
+            forget_copies(clones, order.nodes, order.n_nodes)
+            for i in range(0, len(named), 2):
+                memo.pop(id(named[i]), None)
         raise
     finally:
         mg_order_free(&order)
-    for original, twin in with_attributes:
-        attributes = <dict>(<ValueHandle *><PyObject *>original).dict
-        take_attributes(<PyObject *>twin, copy.deepcopy(attributes, memo))
+    return named
+
+
+cdef PyObject *value_deepcopy(PyObject *self, PyObject *memo_argument) except NULL:
+    import copy
+
+    if watches is not None:
+        note_look(self, "copy", NULL)
+    memo = {} if memo_argument == Py_None else <object>memo_argument
+    cdef _Clones clones = clones_of(memo)
+    cdef list named = copy_graph(self, memo, clones)
+    result = adopt(plain_handle_of(clones.get(node_of(self)) - 1))
+    for i in range(0, len(named), 2):
+        state = state_of(named[i])
+        if state is not None:
+            take_state(named[i + 1], copy.deepcopy(state, memo))
     return new_reference(result)
-
-
-cdef int undo_clones(_Clones clones, mg_order *order, size_t n_cloned) except -1:
-    """Free the copies of an unfinished deepcopy."""
-    cdef mg_node source
-    cdef size_t i
-    for i in range(n_cloned):
-        source = order.nodes[i]
-        order.nodes[i] = clones.get(source) - 1
-        clones.entries[source] = 0
-    return discard_all(order.nodes, n_cloned)
 
 
 cdef int discard_all(mg_node *nodes, size_t n_nodes) except -1:

@@ -76,8 +76,11 @@ cdef extern from "nodes/arena.h":
         int negative_zero_grads
         void (*handle_acquire)(void *handle) noexcept
         void (*handle_drop)(void *handle) noexcept
+        int (*node_has_hook)(mg_arena *arena, mg_node node) noexcept
 
     void mg_arena_next_epoch(mg_arena *arena)
+    uint32_t mg_arena_begin_counts(mg_arena *arena)
+    uint32_t mg_arena_count(mg_arena *arena, mg_node node, uint32_t first_count)
     void mg_arena_init(mg_arena *arena)
     mg_node mg_arena_take_span(mg_arena *arena, mg_node n_nodes)
     mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
@@ -86,6 +89,7 @@ cdef extern from "nodes/arena.h":
     mg_node mg_arena_leaf(mg_arena *arena, double data)
     mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
+    mg_node mg_apply(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, mg_status *st)
     mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra,
                                 double value)
     void mg_arena_release(mg_arena *arena, mg_node node)

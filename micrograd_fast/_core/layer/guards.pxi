@@ -137,11 +137,9 @@ cdef bint layer_class_unchanged() except -1:
 
 cdef bint fusable_leaf(object value) noexcept:
     cdef PyObject *handle = <PyObject *>value
-    cdef mg_meta *meta
-    if Py_TYPE(handle) != ValueType:
+    if Py_TYPE(handle) != ValueType or arena.meta[node_of(handle)].arity != 0:
         return False
-    meta = &arena.meta[node_of(handle)]
-    return meta.arity == 0 and not meta.flags & MG_CUSTOM
+    return not may_have_closure(handle)
 
 
 cdef bint read_activation(dict attributes, mg_op *op, double *k) except -1:

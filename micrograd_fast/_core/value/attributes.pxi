@@ -159,31 +159,27 @@ cdef int set_label(PyObject *self, PyObject *entry, void *closure) except -1:
 
 
 cdef PyObject *get_backward(PyObject *self, void *closure) except NULL:
-    if arena.meta[node_of(self)].flags & MG_CUSTOM:
-        return new_reference(handle_get(self, "_backward", None))
+    cdef PyObject *own = closure_of(self)
+    if own != NULL:
+        return new_reference(<object>own)
     return new_reference((<object>self)._propagate)
 
 
 cdef int set_backward(PyObject *self, PyObject *entry, void *closure) except -1:
-    expand_neuron(node_of(self))
-    make_ordinary(node_of(self))
     if entry == NULL:
-        arena.meta[node_of(self)].flags &= ~MG_CUSTOM
-        return handle_unset(self, "_backward")
-    handle_set(self, "_backward", <object>entry)
-    arena.meta[node_of(self)].flags |= MG_CUSTOM
-    return 0
+        return handle_unset(self, BACKWARD)
+    expect_closure(self)
+    return handle_set(self, BACKWARD, <object>entry)
 
 
 cdef tuple operand_values(PyObject *self):
     cdef const mg_node *operands
     cdef uint32_t i, n_operands
+    cdef list result = []
+    # From here on no Python runs until all are in the list, so the operands stay what they are.
     expand_neuron(node_of(self))
     n_operands = mg_node_operands(&arena, node_of(self), &operands)
-    result = []
     for i in range(n_operands):
-        # Making a handle can move the columns.
-        mg_node_operands(&arena, node_of(self), &operands)
         result.append(adopt(handle_of(operands[i])))
     return tuple(result)
 
@@ -203,23 +199,26 @@ cdef PyObject *get_prev(PyObject *self, void *closure) except NULL:
 
 
 cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
-    cdef mg_node node = node_of(self)
+    cdef mg_node node
     cdef const mg_node *operands
     cdef uint32_t i, n_operands
     cdef mg_status st = MG_OK
     cdef mg_failure failure
+    cdef list derivatives = []
+    # Before anything is looked up: what is asked here may be the program's own.
+    cdef bint only_closure_knows = closure_of(self) != NULL and (
+        <object>closure_of(self) != (<object>self)._propagate
+    )
     if watches is not None:
         note_look(self, "_local_grads", NULL)
+    node = node_of(self)
     expand_neuron(node)
     n_operands = mg_node_operands(&arena, node, &operands)
     if arena.meta[node].op == MG_LOCAL:
         if arena.aux[node].extra.n_values == 0:
             n_operands = 0
-    elif arena.meta[node].flags & MG_CUSTOM and (
-        handle_get(self, "_backward", None) != (<object>self)._propagate
-    ):
-        n_operands = 0  # only the closure knows
-    derivatives = []
+    elif only_closure_knows:
+        n_operands = 0
     for i in range(n_operands):
         derivatives.append(mg_local_gradient(&arena, node, i, &st))
         if st != MG_OK:
@@ -231,14 +230,22 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
 
 
 cdef PyObject *get_dict(PyObject *self, void *closure) except NULL:
+    # What is done to the dict from here on is not reported: a closure may come and go.
+    expect_closure(self)
     handle_ensure_dict(self)
     return generic_dict(self, NULL)
 
 
 cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except -1:
     generic_setattr(self, name, entry)
-    if (<ValueHandle *>self).dict != NULL and not (<ValueHandle *>self).tracked:
-        handle_note_dict(self)
+    if (<ValueHandle *>self).tracked != TRACKED:
+        if Py_TYPE(self) != ValueType:  # __class__ was assigned
+            expand_neuron(node_of(self))
+            make_ordinary(node_of(self))
+            handle_note_state(self)
+        elif (<ValueHandle *>self).dict != NULL:
+            handle_note_state(self)
+    collect_if_due(self)
     return 0
 
 

@@ -4,13 +4,9 @@ cdef extern from "Python.h":
     PyObject *call "PyObject_CallNoArgs"(PyObject *)
 
 
-cdef str BACKWARD = "_backward"
-
-
 cdef mg_status call_custom(void *context, mg_node node) noexcept:
     """Call the closure that the user has set on a node."""
-    cdef PyObject *self = <PyObject *>arena.handle[node]
-    cdef PyObject *closure = dict_get((<ValueHandle *>self).dict, <PyObject *>BACKWARD)
+    cdef PyObject *closure = closure_of(<PyObject *>arena.handle[node])
     cdef PyObject *outcome
     Py_INCREF(closure)
     outcome = call(closure)

@@ -1,29 +1,26 @@
 # What the collector is told of handles, and what it cannot be told of while it runs.
+#
+# What must stay true: within one collection handle_traverse reports the same references each time,
+# for Python compares what it is told by two walks. It therefore allocates nothing, and its limit
+# changes only between collections. To report too few keeps garbage; to report a reference that is
+# none would free what is alive.
 
-# How many uses of each node the traversal under way has found, by open addressing. An entry
-# belongs to the traversal if it has its stamp.
-cdef struct TraversedNode:
-    mg_node node
-    uint32_t uses
-    uint64_t stamp
+cdef extern from "Python.h":
+    Py_ssize_t PyGC_Collect()
 
-cdef TraversedNode traversed[TRAVERSED_TABLE_SIZE]
-cdef uint64_t traversal_stamp = 0
-cdef mg_node traversal_pending[MAX_TRAVERSED_NODES]
+cdef enum:
+    # How far handle_traverse looks through nodes without a tracked handle of their own, outside
+    # full collections.
+    MAX_YOUNG_WALK = 16384
+    # How many handles a full collection is worth.
+    MAX_SHOWN_NODES = 1048576
+    # How many more nodes make one worth while.
+    NODES_WORTH_A_COLLECTION = 524288
 
-
-cdef uint32_t count_use(mg_node node) noexcept:
-    """One more use of ``node`` found; how many there are now, or 0 where the table is full."""
-    cdef uint32_t i = (node * <uint32_t>2654435761) % TRAVERSED_TABLE_SIZE
-    cdef uint32_t probe
-    for probe in range(32):
-        if traversed[i].stamp != traversal_stamp:
-            traversed[i] = TraversedNode(node, 0, traversal_stamp)
-        if traversed[i].node == node:
-            traversed[i].uses += 1
-            return traversed[i].uses
-        i = (i + 1) % TRAVERSED_TABLE_SIZE
-    return 0
+# The nodes that a walk has still to go through, with room for as many as it may meet.
+cdef mg_node young_walk[MAX_YOUNG_WALK]
+cdef mg_node *full_walk = NULL
+cdef size_t walk_limit = MAX_YOUNG_WALK
 
 
 cdef int handle_traverse(PyObject *self, visitproc visit, void *context) noexcept:
@@ -31,26 +28,26 @@ cdef int handle_traverse(PyObject *self, visitproc visit, void *context) noexcep
 
     That is its attributes and, through the arena, the pinned handles of operands: one reference
     a use. The walk goes on through nodes that nothing else holds, so that a chain of custom
-    operations with ordinary ones between them is seen in one collection. It stops after
-    MAX_TRAVERSED_NODES, which errs on the side of keeping.
+    operations with ordinary ones between them is seen in one collection. Outside full collections
+    it stops after MAX_YOUNG_WALK nodes.
     """
-    global traversal_stamp
     cdef ValueHandle *handle = <ValueHandle *>self
-    cdef int n_pending = 1, n_met = 1, status
-    cdef uint32_t i, n_operands, uses
+    cdef mg_node *pending = full_walk if full_walk != NULL else &young_walk[0]
+    cdef size_t n_pending = 1, n_met = 1
+    cdef uint32_t i, n_operands, uses, first_count
     cdef const mg_node *operands
     cdef mg_node operand
     cdef PyObject *held
-    status = visit(<PyObject *>Py_TYPE(self), context)
+    cdef int status = visit(<PyObject *>Py_TYPE(self), context)
     if status == 0 and handle.dict != NULL:
         status = visit(handle.dict, context)
     if status != 0 or handle.node == MG_NO_NODE or arena.meta[handle.node].arity == 0:
         return status
-    traversal_stamp += 1
-    traversal_pending[0] = handle.node
+    first_count = mg_arena_begin_counts(&arena)
+    pending[0] = handle.node
     while n_pending > 0:
         n_pending -= 1
-        n_operands = mg_node_operands(&arena, traversal_pending[n_pending], &operands)
+        n_operands = mg_node_operands(&arena, pending[n_pending], &operands)
         for i in range(n_operands):
             operand = operands[i]
             held = <PyObject *>arena.handle[operand]
@@ -62,24 +59,42 @@ cdef int handle_traverse(PyObject *self, visitproc visit, void *context) noexcep
                     continue
             if arena.meta[operand].arity == 0:
                 continue
-            uses = count_use(operand)
+            uses = mg_arena_count(&arena, operand, first_count)
             if held != NULL:
                 # Held by these uses alone: one reference of each, and the handle's own on the node.
                 if not arena.meta[operand].flags & MG_PINNED or Py_REFCNT(held) != uses:
                     continue
                 uses += 1
-            if arena.meta[operand].refs == uses and n_met < MAX_TRAVERSED_NODES:
+            if arena.meta[operand].refs == uses and n_met < walk_limit:
                 n_met += 1
-                traversal_pending[n_pending] = operand
+                pending[n_pending] = operand
                 n_pending += 1
     return 0
+
+
+cdef void use_young_walk() noexcept:
+    global full_walk, walk_limit
+    mg_free(full_walk)
+    full_walk = NULL
+    walk_limit = MAX_YOUNG_WALK
+
+
+cdef void use_full_walk() noexcept:
+    """Let the walks of this collection meet every node that there is, as far as memory allows."""
+    global full_walk, walk_limit
+    use_young_walk()
+    if arena.top > MAX_YOUNG_WALK:
+        full_walk = <mg_node *>mg_realloc(NULL, arena.top * sizeof(mg_node))
+        if full_walk != NULL:
+            walk_limit = arena.top
 
 
 # A cycle can pass through plain handles too: a leaf's closure that names the root. While a full
 # collection runs, every handle with operands is therefore pinned and tracked. And it can pass
 # through a layer call, whose references are no single handle's to tell of, or through a node with
-# several users, which no single one of them holds: where some handle carries what could lead on,
-# neurons become scalar graphs first, and shared nodes get handles for the time of the collection.
+# several users, which no single one of them holds: neurons become scalar graphs first, and shared
+# nodes get handles for the time of the collection. All that only where some handle carries what
+# could lead on.
 
 cdef bint cycles_are_possible() noexcept:
     """Whether some handle carries more than numbers and text."""
@@ -99,6 +114,15 @@ cdef bint cycles_are_possible() noexcept:
         if handle.dict != NULL and PyObject_GC_IsTracked(handle.dict):
             return True
     return False
+
+
+cdef void mark_dying() noexcept:
+    """The dying are linked through their counts, which say nothing about them any more."""
+    cdef mg_node node = arena.dying
+    mg_arena_next_epoch(&arena)
+    while node != MG_NO_NODE:
+        arena.mark[node] = arena.epoch
+        node = arena.meta[node].refs
 
 
 cdef void expand_living_neurons() noexcept:
@@ -134,54 +158,83 @@ cdef void show_shared_nodes() noexcept:
         Py_DECREF(self)
 
 
-cdef void mark_dying() noexcept:
-    """The dying are linked through their counts, which say nothing about them any more."""
-    cdef mg_node node = arena.dying
-    mg_arena_next_epoch(&arena)
-    while node != MG_NO_NODE:
-        arena.mark[node] = arena.epoch
-        node = arena.meta[node].refs
+cdef void show_plain_handles() noexcept:
+    """Track every handle with operands."""
+    cdef mg_node node
+    cdef PyObject *self
+    for node in range(arena.top):
+        self = <PyObject *>arena.handle[node]
+        if arena.meta[node].refs == 0 or self == NULL or arena.meta[node].arity == 0:
+            continue
+        if (<ValueHandle *>self).tracked == NOT_TRACKED:
+            handle_pin(self)
+            (<ValueHandle *>self).tracked = TRACKED_FOR_COLLECTION
+            PyObject_GC_Track(self)
+
+
+cdef void hide_plain_handles() noexcept:
+    """Undo what the start of the collection has made visible."""
+    cdef mg_node node
+    cdef PyObject *self
+    cdef int tracked
+    # To drop a handle can free nodes and run Python: each is looked up when its turn comes.
+    for node in range(arena.top):
+        self = <PyObject *>arena.handle[node]
+        if arena.meta[node].refs == 0 or self == NULL:
+            continue
+        tracked = (<ValueHandle *>self).tracked
+        if tracked == TRACKED_FOR_COLLECTION or tracked == MADE_FOR_COLLECTION:
+            (<ValueHandle *>self).tracked = NOT_TRACKED
+            PyObject_GC_UnTrack(self)
+            if tracked == MADE_FOR_COLLECTION:
+                drop_if_unseen(self)
 
 
 cdef void drop_if_unseen(PyObject *self) noexcept:
     """Free a handle that was made for the collection, unless somebody has come to hold it."""
     cdef ValueHandle *handle = <ValueHandle *>self
-    cdef mg_meta *meta = &arena.meta[handle.node]
-    if handle.dict == NULL and handle.weakrefs == NULL and (
-        Py_REFCNT(self) == <Py_ssize_t>meta.refs - 1
-    ):
-        meta.flags &= ~MG_PINNED
-        Py_SET_REFCNT(self, 1)
+    cdef mg_node node = handle.node
+    if handle.dict == NULL and handle.weakrefs == NULL and Py_REFCNT(self) == n_uses_of(node):
+        Py_INCREF(self)
+        arena.meta[node].flags &= ~MG_PINNED
+        take_back(self, n_uses_of(node))
         Py_DECREF(self)
+
+
+# A tracked handle is one object to the collector, whatever hangs from it: by its own reckoning
+# Python would let gigabytes of nodes wait for a few hundred closures. So the number of nodes makes
+# a full collection due, too: at twice as many as the last one has left, and some more.
+cdef mg_node collection_due = NODES_WORTH_A_COLLECTION
+
+
+cdef void reckon_next_collection() noexcept:
+    global collection_due
+    collection_due = 2 * min(arena.n_live, MG_NO_NODE // 4) + NODES_WORTH_A_COLLECTION
+
+
+cdef inline void collect_if_due(PyObject *self) noexcept:
+    """To be called last when attributes of a handle have been set: Python may run here."""
+    if arena.n_live > collection_due and (<ValueHandle *>self).dict != NULL and (
+        # Python tracks a dict once it holds something that could be in a cycle.
+        PyObject_GC_IsTracked((<ValueHandle *>self).dict)
+    ):
+        reckon_next_collection()  # also where the collector is switched off, or runs already
+        PyGC_Collect()
 
 
 def collection_boundary(phase, info):
     """Show all handles to the collector at the start of a full collection, hide them at its end."""
-    cdef mg_node node
-    cdef PyObject *self
-    cdef ValueHandle *handle
     if info["generation"] != 2:
         return
-    starting = phase == "start"
-    if starting and cycles_are_possible():
+    if phase != "start":
+        hide_plain_handles()
+        use_young_walk()
+        reckon_next_collection()
+    elif cycles_are_possible():
         expand_living_neurons()
         show_shared_nodes()
-    for node in range(arena.top):
-        self = <PyObject *>arena.handle[node]
-        if arena.meta[node].refs == 0 or self == NULL or arena.meta[node].arity == 0:
-            continue
-        handle = <ValueHandle *>self
-        if starting and handle.tracked == NOT_TRACKED:
-            handle_pin(self)
-            handle.tracked = TRACKED_FOR_COLLECTION
-            PyObject_GC_Track(self)
-        elif not starting and handle.tracked == TRACKED_FOR_COLLECTION:
-            handle.tracked = NOT_TRACKED
-            PyObject_GC_UnTrack(self)
-        elif not starting and handle.tracked == MADE_FOR_COLLECTION:
-            handle.tracked = NOT_TRACKED
-            PyObject_GC_UnTrack(self)
-            drop_if_unseen(self)
+        show_plain_handles()
+        use_full_walk()
 
 
 collection_callback = collection_boundary

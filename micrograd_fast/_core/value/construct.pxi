@@ -1,4 +1,8 @@
 # Value(data, _children=(), _op='', label='') and Value(data, children=(), local_grads=()).
+#
+# What must stay true: arguments are converted before anything is looked up, for to convert them
+# runs Python; a handle has a node from value_new on; __init__ called again leaves everything as it
+# was if it fails, and no node becomes its own operand.
 
 cdef extern from "Python.h":
     Py_ssize_t PyVectorcall_NARGS(size_t nargsf)
@@ -38,30 +42,107 @@ cdef mg_node local_node(double data, tuple operands, list local_grads) except? 0
     return node
 
 
-cdef int replace_content(PyObject *self, mg_node fresh) except -1:
-    """Start the handle's node over with the content of ``fresh``, which has no user and is
-    consumed: ``__init__`` called again. Users of the node see the new content."""
-    cdef mg_node node = node_of(self)
-    cdef mg_order order
-    # The leaf that __new__ made, or any other that nothing uses, has nothing to go wrong.
-    cdef bint refused = arena.meta[node].arity != 0 and n_sweeps > 0
-    if not refused and arena.meta[node].refs > 1:
-        order = take_order()
-        refused = mg_order_build(&arena, fresh, MG_ORDER_ALL, &order) != MG_OK
-        refused = refused or arena.mark[node] == arena.epoch
-        give_order(&order)
-    if refused:
+cdef bint is_under(mg_node node, mg_node root) except -1:
+    """Whether the graph under ``root`` contains the node."""
+    cdef mg_order order = take_order()
+    cdef mg_status st = mg_order_build(&arena, root, MG_ORDER_ALL, &order)
+    cdef bint found = arena.mark[node] == arena.epoch
+    give_order(&order)
+    if st != MG_OK:
+        raise no_memory("the order of the graph's nodes")
+    return found
+
+
+cdef int start_over(PyObject *self, mg_node fresh) except -1:
+    """Exchange what the handle's node contains for the content of ``fresh``, a new node without a
+    user, which is consumed in any case. Users of the node see the new content."""
+    global n_contents_replaced
+    cdef PyObject *kept = NULL
+    cdef mg_node node
+    try:
+        make_ordinary(node_of(self))
+        if n_node_maps > 0:
+            kept = handle_new()
+            kept_contents.append(adopt(kept))
+        # No Python runs from here on.
+        node = node_of(self)
+        # The leaf that __new__ made, or any other that nothing uses, has nothing to go wrong.
+        if (arena.meta[node].arity != 0 and n_sweeps > 0) or (
+            n_uses_of(node) > 0 and is_under(node, fresh)
+        ):
+            raise RuntimeError(
+                "a Value cannot be initialised again while backward runs, nor as its own operand"
+            )
+    except BaseException:
+        if kept != NULL:
+            kept_contents.pop()
         mg_arena_discard(&arena, fresh)
-        raise RuntimeError(
-            "a Value cannot be initialised again while backward runs, nor as its own operand"
-        )
-    make_ordinary(node)
+        raise
+    n_contents_replaced += 1
     mg_arena_exchange(&arena, node, fresh)
-    mg_arena_discard(&arena, fresh)
-    arena.meta[node].flags &= ~MG_CUSTOM
-    for key in ("_op", "label", "_backward"):
-        handle_unset(self, key)
+    if kept != NULL:
+        handle_attach(kept, fresh)
+    else:
+        mg_arena_discard(&arena, fresh)
     return 0
+
+
+cdef int put_back(PyObject *self, str key, object old) except -1:
+    """Undo handle_set. The key is there, or not to be there, so no memory is wanted."""
+    if old is None:
+        return handle_unset(self, key)
+    return handle_set(self, key, old)
+
+
+cdef int initialise_again(PyObject *self, double number, tuple operands, list grads, object op,
+                          object label) except -1:
+    """``__init__`` on a Value that has a node; all or nothing."""
+    # What may fail comes first. The old attributes stay alive to the end, so that none of their
+    # finalizers runs in between, and to be put back.
+    old_op = handle_get(self, "_op", None)
+    old_label = handle_get(self, "label", None)
+    old_closure = handle_get(self, BACKWARD, None)
+    try:
+        if op is not None:
+            handle_set(self, "_op", op)
+        if label is not None:
+            handle_set(self, "label", label)
+        start_over(self, node_on(number, operands, grads))
+    except BaseException:
+        if op is not None:
+            put_back(self, "_op", old_op)
+        if label is not None:
+            put_back(self, "label", old_label)
+        raise
+    if op is None:
+        handle_unset(self, "_op")
+    if label is None:
+        handle_unset(self, "label")
+    handle_unset(self, BACKWARD)
+    return 0
+
+
+cdef mg_node node_on(double number, tuple operands, list grads) except? 0xFFFFFFFF:
+    return local_node(number, operands, grads) if operands else leaf(number)
+
+
+cdef list gradients_of(object local_grads, Py_ssize_t n_children):
+    cdef list grads = []
+    if local_grads is MISSING:
+        return grads
+    if not isinstance(local_grads, (tuple, list)):
+        raise TypeError(
+            "local_grads must be a tuple or list of numbers,"
+            f" found {type(local_grads).__name__}"
+        )
+    for i, d in enumerate(local_grads):
+        grads.append(require_number(d, f"local_grads[{i}]"))
+    if len(grads) != n_children:
+        raise ValueError(
+            "wanted one local gradient for each child,"
+            f" found {n_children} children and {len(grads)} local_grads"
+        )
+    return grads
 
 
 cdef int initialise(PyObject *self, object data, object children, object op, object local_grads,
@@ -69,69 +150,78 @@ cdef int initialise(PyObject *self, object data, object children, object op, obj
     """Give a handle its node, the work of ``Value.__init__``."""
     cdef double number = require_number(data, "data")
     cdef tuple operands = children_tuple(children)
-    cdef list grads = []
-    cdef mg_node node, previous = node_of(self)
+    cdef list grads = gradients_of(local_grads, len(operands))
     if not isinstance(op, str):
         raise TypeError(f"_op must be a str, found {type(op).__name__}")
-    if local_grads is not MISSING:
-        if not isinstance(local_grads, (tuple, list)):
-            raise TypeError(
-                "the third argument must be _op (a str) or local_grads (a tuple or list of"
-                f" numbers), found {type(local_grads).__name__}"
-            )
-        for i, d in enumerate(local_grads):
-            grads.append(require_number(d, f"local_grads[{i}]"))
-        if len(grads) != len(operands):
-            raise ValueError(
-                "wanted one local gradient for each child,"
-                f" found {len(operands)} children and {len(grads)} local_grads"
-            )
-    node = local_node(number, operands, grads) if operands else leaf(number)
-    if previous == MG_NO_NODE:
-        handle_attach(self, node)
-    else:
-        replace_content(self, node)
-    if op:
-        handle_set(self, "_op", op)
-    if label is not None and label != "":
-        handle_set(self, "label", label)
-    return 0
-
-
-def _signature(data, children=MISSING, third=MISSING, label="", *, _children=MISSING, _op=MISSING,
-               local_grads=MISSING):
-    # The two dialects in one signature; Python reports the arguments that fit neither.
-    if _children is not MISSING:
-        if children is not MISSING:
-            raise TypeError("Value() got both children and _children")
-        children = _children
-    if third is not MISSING:
-        if isinstance(third, str):
-            if _op is not MISSING:
-                raise TypeError("Value() got _op twice")
-            _op = third
-        else:
-            if local_grads is not MISSING:
-                raise TypeError("Value() got local_grads twice")
-            local_grads = third
-    return (
-        data,
-        () if children is MISSING else children,
-        "" if _op is MISSING else _op,
-        local_grads,
-        label,
+    return initialise_again(
+        self, number, operands, grads, op if op else None,
+        label if label is not None and label != "" else None,
     )
 
 
-cdef int initialise_from(PyObject *self, tuple args, dict kwargs) except -1:
-    if len(args) > 4:
-        raise TypeError(f"Value() takes at most 4 positional arguments, found {len(args)}")
-    if "third" in kwargs:
-        raise TypeError("Value() got an unexpected keyword argument 'third'")
-    if not args and "data" not in kwargs:
+# What the arguments may be called, by what they mean.
+cdef dict MEANINGS = {
+    "data": "data",
+    "_children": "children", "children": "children",
+    "_prev": "children", "prev": "children", "parents": "children",
+    "_op": "op", "op": "op",
+    "local_grads": "local_grads",
+    "label": "label", "name": "label",
+}
+
+cdef str KEYWORDS = (
+    "data, _children (or children, _prev, prev, parents), _op (or op), label (or name)"
+    " and local_grads"
+)
+
+
+cdef int take_argument(dict found, str meaning, object entry) except -1:
+    if meaning in found:
+        raise TypeError(f"Value() takes {meaning} once, found it twice")
+    found[meaning] = entry
+    return 0
+
+
+cdef dict arguments_of(tuple args, dict kwargs):
+    """What the arguments mean, whatever dialect they are in.
+
+    A str in second place is the label; children and the op follow it. Otherwise the children
+    stand there, and after them the op, a str, or the local gradients, and the label.
+    """
+    cdef dict found = {}
+    cdef Py_ssize_t i, n_args = len(args)
+    if n_args > 4:
+        raise TypeError(f"Value() takes at most 4 positional arguments, found {n_args}")
+    cdef bint label_second = n_args > 1 and isinstance(args[1], str)
+    for i in range(n_args):
+        if i == 0:
+            meaning = "data"
+        elif label_second:
+            meaning = "label" if i == 1 else "op" if isinstance(args[i], str) else "children"
+        elif i == 2:
+            meaning = "op" if isinstance(args[2], str) else "local_grads"
+        else:
+            meaning = "children" if i == 1 else "label"
+        take_argument(found, meaning, args[i])
+    for name, entry in kwargs.items():
+        if name not in MEANINGS:
+            raise TypeError(f"Value() takes {KEYWORDS}, found the keyword {name!r}")
+        # The second dialect's third argument, spelled out.
+        if MEANINGS[name] == "op" and isinstance(entry, (tuple, list)):
+            take_argument(found, "local_grads", entry)
+        else:
+            take_argument(found, MEANINGS[name], entry)
+    if "data" not in found:
         raise TypeError("Value() wants data, a real number, as its first argument")
-    data, children, op, local_grads, label = _signature(*args, **kwargs)
-    return initialise(self, data, children, op, local_grads, label)
+    return found
+
+
+cdef int initialise_from(PyObject *self, tuple args, dict kwargs) except -1:
+    cdef dict found = arguments_of(args, kwargs)
+    return initialise(
+        self, found["data"], found.get("children", ()), found.get("op", ""),
+        found.get("local_grads", MISSING), found.get("label", ""),
+    )
 
 
 cdef int value_init(PyObject *self, PyObject *args, PyObject *kwargs) except -1:
@@ -140,23 +230,16 @@ cdef int value_init(PyObject *self, PyObject *args, PyObject *kwargs) except -1:
 
 cdef PyObject *value_new(PyTypeObject *kind, PyObject *args, PyObject *kwargs) except NULL:
     """A leaf of value 0.0, which ``__init__`` replaces."""
-    cdef PyObject *self
-    if kind == ValueType:
-        self = handle_new()
-    else:
-        # Instances of subclasses are tracked from the start, and pinned: their type is state.
-        self = kind.tp_alloc(kind, 0)
-        (<ValueHandle *>self).node = MG_NO_NODE
-        (<ValueHandle *>self).tracked = TRACKED
-    try:
-        handle_attach(self, leaf(0.0))
-    except BaseException:
-        Py_DECREF(self)
-        raise
+    cdef mg_node node
     if kind != ValueType:
-        handle_pin(self)
+        # Instances of subclasses are tracked from the start, and pinned: their type is state.
         watch_collections()
-    return self
+    node = leaf(0.0)
+    try:
+        return handle_for(kind, node)
+    except BaseException:
+        mg_arena_discard(&arena, node)
+        raise
 
 
 cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
@@ -164,14 +247,14 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
     """``Value(...)`` without packing arguments into a tuple where only data is given."""
     cdef PyObject *self
     cdef double number
-    cdef Py_ssize_t i, n_args = PyVectorcall_NARGS(nargsf), n_keywords = 0
-    cdef tuple positional
-    cdef dict named
-    if n_args == 1 and keywords == NULL and ValueType.tp_init == <void *>value_init:
-        if PyFloat_CheckExact(args[0]):
-            number = PyFloat_AS_DOUBLE(args[0])
-        else:
-            number = require_number(<object>args[0], "data")
+    cdef Py_ssize_t i, n_args = PyVectorcall_NARGS(nargsf)
+    cdef bint unpatched = (
+        ValueType.tp_init == <void *>value_init and ValueType.tp_new == <void *>value_new
+    )
+    cdef list positional = []
+    cdef dict named = {}
+    if n_args == 1 and keywords == NULL and unpatched:
+        number = require_number(<object>args[0], "data")
         self = handle_new()
         try:
             handle_attach(self, leaf(number))
@@ -180,21 +263,17 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
             raise
         return self
 
-    given = []
     for i in range(n_args):
-        given.append(<object>args[i])
-    positional = tuple(given)
-    named = {}
+        positional.append(<object>args[i])
     if keywords != NULL:
         names = <tuple>keywords
         for i in range(len(names)):
             named[names[i]] = <object>args[n_args + i]
+    if not unpatched:
+        return new_reference(type.__call__(<object>kind, *positional, **named))
     self = value_new(ValueType, NULL, NULL)
     try:
-        if ValueType.tp_init == <void *>value_init:
-            initialise_from(self, positional, named)
-        else:
-            type(<object>self).__init__(<object>self, *positional, **named)
+        initialise_from(self, tuple(positional), named)
     except BaseException:
         Py_DECREF(self)
         raise

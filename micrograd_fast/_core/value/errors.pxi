@@ -13,6 +13,11 @@ cdef list operation_names():
     return names
 
 
+cdef object no_memory(str what):
+    """The exception for memory that is not to be had."""
+    return MemoryError(f"no memory for {what}")
+
+
 cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
     """Raise the exception that ``st`` stands for.
 
@@ -21,8 +26,8 @@ cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
     """
     power = op == MG_POW or op == MG_POW_CONST
     if st == MG_NO_MEMORY:
-        raise MemoryError(
-            f"no memory for another node: {arena.n_live} nodes are alive"
+        raise no_memory(
+            f"another node: {arena.n_live} nodes are alive"
             f" in {arena.cap * mg_arena_node_bytes()} bytes"
         )
     if power:

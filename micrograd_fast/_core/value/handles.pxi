@@ -1,16 +1,45 @@
 # Handles: the Python objects that stand for nodes.
 #
 # A handle owns one reference on its node; the arena's handle column points back without owning.
-# Most handles are plain: created and dropped within an expression, invisible to the collector.
-# A handle is *pinned* when something of it must outlive the user's last reference while the
-# graph still uses the node: it carries attributes, or it is an instance of a subclass; or, once
-# that last reference goes, it was seen through the graph (so that id() stays what it was) or is
-# weakly referenced. Every use of a pinned node as an operand holds one strong reference on the
-# handle, so Python's own counts say who keeps whom, and the collector is told of exactly these
-# references (handle_traverse).
-# A handle with attributes, or of a subclass, is also tracked by the collector. The others are
-# shown to it only during full collections, and only once some handle was of these kinds:
-# without any, no cycle can pass through the arena (collection_boundary).
+# Every use of a *pinned* node as an operand holds one strong reference on the handle, so Python's
+# own counts say who keeps whom, and the collector is told of exactly these references
+# (handle_traverse). What a handle is, and what happens to it:
+#
+#                       plain             shown             pinned
+#   attributes, or of   -> pinned         -> pinned         -
+#     a subclass
+#   the graph shows it  -> shown          -                 -
+#   the node gains or   -                 -                 gains or loses a reference
+#     loses a use
+#   the last reference from outside goes, and the node
+#     is in use         dies, the node    -> pinned         cannot be: the uses hold it
+#                       goes on nameless
+#                       (weakly referenced: -> pinned)
+#     is not in use     dies with its node, in all three cases
+#
+# Plain and shown handles are created and dropped within an expression, invisible to the collector.
+# Of a pinned one something must outlive the user's last name for it while the graph still uses
+# the node: its attributes, its type, its id() that the graph has shown, its weak references. Once
+# pinned, always pinned (but for those made for one collection, see drop_if_unseen). `lend` and
+# `take_back` are the only places where counts are changed by more than one.
+#
+# A dying handle is not to be found: it leaves the arena's column before any Python runs, be it
+# the callback of a weak reference or the finalizer of an attribute. Its node is still counted,
+# has no handle and no user, and goes last.
+#
+# What the collector knows of a handle is its `tracked`:
+#
+#   NOT_TRACKED             plain and shown handles, and those pinned for these alone
+#   TRACKED                 has attributes or is of a subclass: from then on until it dies
+#   TRACKED_FOR_COLLECTION  was not tracked, and is shown while a full collection runs
+#   MADE_FOR_COLLECTION     likewise, and had to be made for it
+#
+# The last two exist only during full collections, and only once some handle was TRACKED: without
+# any, no cycle can pass through the arena (collection_boundary).
+#
+# Nodes are held by number only where no Python can run: a collection, a finalizer or another
+# thread may initialise a Value anew, free a node or give a parameter another number (n_moves).
+# Handles are made without a collection for that reason.
 
 cdef enum:
     NOT_TRACKED = 0
@@ -21,11 +50,6 @@ cdef enum:
 cdef enum:
     # Memory of dead handles kept for the next ones: what a loop over a small graph turns over.
     MAX_SPARE_HANDLES = 4096
-    # How far handle_traverse looks through nodes without a tracked handle of their own.
-    MAX_TRAVERSED_NODES = 16384
-    TRAVERSED_TABLE_SIZE = 2 * MAX_TRAVERSED_NODES
-    # How many handles a full collection is worth.
-    MAX_SHOWN_NODES = 1048576
 
 # How often a handle that was there before has been given another node.
 cdef uint64_t n_moves = 1
@@ -34,23 +58,26 @@ cdef PyObject *spare_handles[MAX_SPARE_HANDLES]
 cdef int n_spare_handles = 0
 
 
+cdef inline void handle_clear_fields(PyObject *self, int tracked) noexcept:
+    cdef ValueHandle *handle = <ValueHandle *>self
+    handle.node = MG_NO_NODE
+    handle.tracked = tracked
+    handle.seen = False
+    handle.dict = NULL
+    handle.weakrefs = NULL
+
+
 cdef inline PyObject *handle_new() except NULL:
     """A handle without a node yet. No Python runs here."""
     global n_spare_handles
     cdef PyObject *self
-    cdef ValueHandle *handle
     if n_spare_handles > 0:
         n_spare_handles -= 1
         self = spare_handles[n_spare_handles]
         Py_SET_REFCNT(self, 1)
     else:
         self = new_untracked_handle(ValueType)
-    handle = <ValueHandle *>self
-    handle.node = MG_NO_NODE
-    handle.tracked = NOT_TRACKED
-    handle.seen = False
-    handle.dict = NULL
-    handle.weakrefs = NULL
+    handle_clear_fields(self, NOT_TRACKED)
     return self
 
 
@@ -79,13 +106,43 @@ cdef PyObject *handle_of(mg_node node) except NULL:
     return self
 
 
+cdef inline void lend(PyObject *self, Py_ssize_t n_uses) noexcept:
+    """Count a reference for each of so many uses of the node."""
+    Py_SET_REFCNT(self, Py_REFCNT(self) + n_uses)
+
+
+cdef inline void take_back(PyObject *self, Py_ssize_t n_references) noexcept:
+    """Count so many references less; not the last one, which only Py_DECREF may give back."""
+    Py_SET_REFCNT(self, Py_REFCNT(self) - n_references)
+
+
+cdef inline Py_ssize_t n_uses_of(mg_node node) noexcept:
+    """Uses as an operand of a node that has a handle."""
+    return <Py_ssize_t>arena.meta[node].refs - 1
+
+
 cdef void handle_pin(PyObject *self) noexcept:
-    cdef mg_meta *meta = &arena.meta[node_of(self)]
-    if not meta.flags & MG_PINNED:
-        meta.flags |= MG_PINNED
-        Py_SET_REFCNT(self, Py_REFCNT(self) + meta.refs - 1)
-        if meta.flags & MG_PARAMETER:
-            mg_parameter_pinned(&arena, node_of(self))
+    cdef mg_node node = node_of(self)
+    if not arena.meta[node].flags & MG_PINNED:
+        arena.meta[node].flags |= MG_PINNED
+        lend(self, n_uses_of(node))
+        if arena.meta[node].flags & MG_PARAMETER:
+            mg_parameter_pinned(&arena, node)
+
+
+cdef PyObject *handle_for(PyTypeObject *kind, mg_node node) except NULL:
+    """A handle of Value or a subclass for a node that has none; without its ``__new__``. No
+    Python runs here."""
+    cdef PyObject *self
+    if kind == ValueType:
+        self = handle_new()
+        handle_attach(self, node)
+    else:
+        self = new_tracked_handle(kind)
+        handle_clear_fields(self, TRACKED)
+        handle_attach(self, node)
+        handle_pin(self)
+    return self
 
 
 cdef bint watching_collections = False
@@ -104,22 +161,27 @@ cdef int watch_collections() except -1:
     return 0
 
 
+cdef int handle_note_state(PyObject *self) except -1:
+    """The handle has come to carry what must not be lost: see to all that follows from it."""
+    watch_collections()
+    handle_pin(self)
+    if (<ValueHandle *>self).tracked == NOT_TRACKED:
+        PyObject_GC_Track(self)
+    (<ValueHandle *>self).tracked = TRACKED
+    return 0
+
+
 cdef int handle_ensure_dict(PyObject *self) except -1:
     """Give the handle a place for attributes and everything that follows from having some."""
-    cdef ValueHandle *handle = <ValueHandle *>self
-    if handle.dict == NULL:
-        handle.dict = new_dict()
-    return handle_note_dict(self)
-
-
-cdef int handle_note_dict(PyObject *self) except -1:
-    cdef ValueHandle *handle = <ValueHandle *>self
-    handle_pin(self)
-    if handle.tracked == NOT_TRACKED:
-        PyObject_GC_Track(self)
-    handle.tracked = TRACKED
-    watch_collections()
-    return 0
+    cdef PyObject *attributes
+    if (<ValueHandle *>self).dict == NULL:
+        attributes = new_dict()
+        # To allocate it can have run a finalizer, which set an attribute.
+        if (<ValueHandle *>self).dict == NULL:
+            (<ValueHandle *>self).dict = attributes
+        else:
+            Py_DECREF(attributes)
+    return handle_note_state(self)
 
 
 cdef object handle_get(PyObject *self, str key, object default):
@@ -143,6 +205,45 @@ cdef int handle_unset(PyObject *self, str key) except -1:
     return 0
 
 
+cdef str BACKWARD = "_backward"
+
+
+cdef PyObject *closure_of(PyObject *self) noexcept:
+    """The closure that backward calls for this node, borrowed, or NULL.
+
+    The dict alone says so, which is handed out. It is gone through entry by entry because a
+    look-up could run the ``__eq__`` of a key, where nothing may.
+    """
+    cdef PyObject *key
+    cdef PyObject *entry
+    cdef Py_ssize_t position = 0
+    if (<ValueHandle *>self).dict == NULL:
+        return NULL
+    while dict_next((<ValueHandle *>self).dict, &position, &key, &entry):
+        if key == <PyObject *>BACKWARD or (
+            PyUnicode_Check(key) and PyUnicode_Compare(key, <PyObject *>BACKWARD) == 0
+        ):
+            return entry
+    return NULL
+
+
+cdef bint may_have_closure(PyObject *self) noexcept:
+    """Whether backward may have a closure to call here, now or later without notice."""
+    if not arena.meta[node_of(self)].flags & MG_CUSTOM:
+        return False
+    if closure_of(self) != NULL:
+        return True
+    if (<ValueHandle *>self).dict != NULL and Py_REFCNT((<ValueHandle *>self).dict) > 1:
+        return True  # somebody holds the dict and could put one there
+    arena.meta[node_of(self)].flags &= ~MG_CUSTOM
+    return False
+
+
+cdef int node_has_hook(mg_arena *any_arena, mg_node node) noexcept:
+    cdef PyObject *self = <PyObject *>arena.handle[node]
+    return self != NULL and may_have_closure(self) and closure_of(self) != NULL
+
+
 cdef void acquire_handle(void *handle) noexcept:
     Py_INCREF(<PyObject *>handle)
 
@@ -153,6 +254,17 @@ cdef void drop_handle(void *handle) noexcept:
 
 arena.handle_acquire = acquire_handle
 arena.handle_drop = drop_handle
+arena.node_has_hook = node_has_hook
+
+
+cdef void handle_revive(PyObject *self) noexcept:
+    """Pin a handle whose last reference has just gone, for a node that is in use."""
+    Py_SET_REFCNT(self, 1)
+    handle_pin(self)
+    take_back(self, 1)  # the uses hold it now
+    # Python tracks what it deallocates as a subclass, whoever made it one.
+    if PyObject_GC_IsTracked(self) and (<ValueHandle *>self).tracked == NOT_TRACKED:
+        (<ValueHandle *>self).tracked = TRACKED
 
 
 cdef void handle_dealloc(PyObject *self) noexcept:
@@ -161,27 +273,24 @@ cdef void handle_dealloc(PyObject *self) noexcept:
     cdef PyTypeObject *kind = Py_TYPE(self)
     cdef mg_node node = handle.node
     if (handle.seen or handle.weakrefs != NULL) and node != MG_NO_NODE and (
-        arena.meta[node].refs > 1 or mg_parameter_in_use(&arena, node)
+        n_uses_of(node) > 0 or mg_parameter_in_use(&arena, node)
     ):
         # The graph still holds the node, so the object that it has shown, or that a weak reference
         # names, lives on.
-        Py_SET_REFCNT(self, 1)
-        handle_pin(self)
-        Py_SET_REFCNT(self, Py_REFCNT(self) - 1)
+        handle_revive(self)
         return
-    if handle.weakrefs != NULL:
-        if handle.tracked:
-            PyObject_GC_UnTrack(self)
-            handle.tracked = NOT_TRACKED
-        PyObject_ClearWeakRefs(self)
-    if handle.tracked:
+    # Nothing may lead to a dying handle: all that does goes before any Python can run.
+    if handle.tracked or kind != ValueType:
         PyObject_GC_UnTrack(self)
-    Py_CLEAR(handle.dict)
     if node != MG_NO_NODE:
         if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
             mg_parameter_unpinned(&arena, node)
         arena.handle[node] = NULL
         arena.meta[node].flags &= ~(MG_PINNED | MG_CUSTOM)
+    if handle.weakrefs != NULL:
+        PyObject_ClearWeakRefs(self)
+    Py_CLEAR(handle.dict)
+    if node != MG_NO_NODE:
         mg_arena_release(&arena, node)
     if kind == ValueType and n_spare_handles < MAX_SPARE_HANDLES:
         spare_handles[n_spare_handles] = self
@@ -192,7 +301,5 @@ cdef void handle_dealloc(PyObject *self) noexcept:
 
 
 cdef int handle_clear(PyObject *self) noexcept:
-    if node_of(self) != MG_NO_NODE:
-        arena.meta[node_of(self)].flags &= ~MG_CUSTOM
     Py_CLEAR((<ValueHandle *>self).dict)
     return 0

@@ -5,8 +5,11 @@
 cdef uint64_t structure_version = 1
 
 # What a deepcopy's memo and a pickler's snapshots remember are the numbers of nodes, perhaps from
-# one copy to the next. Meanwhile no layer may give its parameters other numbers.
+# one copy to the next. Meanwhile no layer may give its parameters other numbers, and no node that
+# they hold a root of may go: what a node contained before it was initialised anew is kept here.
 cdef int n_node_maps = 0
+cdef list kept_contents = []
+cdef uint64_t n_contents_replaced = 0  # ever
 
 
 def structure_changed():
@@ -31,6 +34,14 @@ cdef int make_ordinary(mg_node node) except -1:
     return 0
 
 
+cdef int expect_closure(PyObject *self) except -1:
+    """To be called before the attributes of a node may come to hold a closure for backward."""
+    expand_neuron(node_of(self))
+    make_ordinary(node_of(self))
+    arena.meta[node_of(self)].flags |= MG_CUSTOM
+    return 0
+
+
 cdef inline int note_data_write(mg_node node) except -1:
     """To be called before the data of a node is assigned, whoever does it."""
     if arena.meta[node].flags & MG_PARAMETER:
@@ -50,4 +61,5 @@ cdef int count_node_maps(int change) except -1:
     n_node_maps += change
     if n_node_maps == 0:
         structure_changed()  # a layer that had to stay as it was may try again
+        kept_contents.clear()
     return 0

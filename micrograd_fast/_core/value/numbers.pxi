@@ -82,6 +82,8 @@ cdef int to_number(PyObject *candidate, double *number) except -1:
 
 cdef double require_number(object candidate, str what) except? -1.0:
     cdef double number = 0.0
+    if PyFloat_CheckExact(<PyObject *>candidate):
+        return PyFloat_AS_DOUBLE(<PyObject *>candidate)
     if to_number(<PyObject *>candidate, &number) == NOT_A_NUMBER:
         found = type(candidate).__name__
         if is_value(<PyObject *>candidate):

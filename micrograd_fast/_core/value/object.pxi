@@ -1,5 +1,10 @@
 # The object that a Value is to Python, and what of Python's C interface is called with explicit
 # reference counts.
+#
+# What must stay true: a handle that anybody can reach has a node (handle.node is MG_NO_NODE only
+# between its allocation and handle_attach, where no Python runs, and for handles that are dropped
+# again at once); handle.dict is NULL or a dict that this handle alone owns, though others may
+# borrow it (see get_dict).
 
 cdef extern from *:
     """
@@ -12,11 +17,18 @@ cdef extern from *:
         PyObject *weakrefs;
     } ValueHandle;
 
-    /* Without a collection, which could run Python that looks at the node for which this handle is,
-     * or moves it. The next container that is allocated brings it on instead. */
+    /* Both without a collection, which could run Python that looks at the node for which this
+     * handle is, or moves it. The next container that is allocated brings it on instead. */
     static PyObject *new_untracked_handle(PyTypeObject *type) {
         const int collecting = PyGC_Disable();
         PyObject *self = (PyObject *)PyObject_GC_New(ValueHandle, type);
+        if (collecting) PyGC_Enable();
+        return self;
+    }
+
+    static PyObject *new_tracked_handle(PyTypeObject *subclass) {
+        const int collecting = PyGC_Disable();
+        PyObject *self = subclass->tp_alloc(subclass, 0);
         if (collecting) PyGC_Enable();
         return self;
     }
@@ -29,6 +41,7 @@ cdef extern from *:
         PyObject *weakrefs
 
     PyObject *new_untracked_handle(PyTypeObject *) except NULL
+    PyObject *new_tracked_handle(PyTypeObject *) except NULL
 
 cdef extern from "Python.h":
     ctypedef struct PyNumberMethods:
@@ -40,14 +53,13 @@ cdef extern from "Python.h":
         void *nb_bool
 
     ctypedef int (*visitproc)(PyObject *, void *) noexcept
-    ctypedef PyObject *(*allocfunc)(PyTypeObject *, Py_ssize_t) except NULL
     ctypedef struct PyTypeObject:
         void *tp_init
+        void *tp_new
         void *tp_vectorcall
         void *tp_getattro
         void *tp_richcompare
         Py_hash_t (*tp_hash)(PyObject *) except? -1
-        allocfunc tp_alloc
         void (*tp_free)(void *) noexcept
         PyNumberMethods *tp_as_number
 
@@ -65,6 +77,10 @@ cdef extern from "Python.h":
     bint PyObject_GC_IsTracked(PyObject *o)
     PyObject *new_dict "PyDict_New"() except NULL
     PyObject *dict_get "PyDict_GetItemWithError"(PyObject *d, PyObject *key) except? NULL
+    bint dict_next "PyDict_Next"(PyObject *d, Py_ssize_t *position, PyObject **key,
+                                 PyObject **entry) noexcept
+    bint PyUnicode_Check(PyObject *o)
+    int PyUnicode_Compare(PyObject *a, PyObject *b) noexcept
 
 cdef PyTypeObject *ValueType = NULL
 
