@@ -392,3 +392,151 @@ def test_13_a_weak_reference_callback_may_use_the_engine(engine):
     del out
     gc.collect()
     assert results == [3.0] * 10
+
+
+def numbers_and_identities(values):
+    return [v.data for v in values], len({id(v) for v in values})
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["no attributes anywhere", "attributes"])
+@pytest.mark.parametrize("ending", ["callback", "finalizer of an attribute"])
+def test_13_a_value_on_its_way_out_is_nobody_elses(engine, ending, named):
+    """What runs while a Value goes may collect: no later Value is the same object."""
+    leaf = engine.Value(1.0)
+    if named:
+        leaf.name = "weight"
+    a = engine.Value(2.0)
+
+    class Collector:
+        def __del__(self):
+            gc.collect()
+            self.seen.append([v.data for v in (a + 10.0, a * leaf)])
+
+    Collector.seen = []
+    for _ in range(3):
+        v = a + leaf
+        if ending == "callback":
+            weakref.finalize(v, gc.collect)
+        else:
+            v.at_the_end = Collector()
+        del v
+        made = [a + float(k) for k in range(6)]
+        assert numbers_and_identities(made) == ([2.0 + k for k in range(6)], 6)
+        assert all(m._children[0] is a for m in made)
+    if ending != "callback":
+        gc.collect()
+        assert Collector.seen == [[12.0, 2.0]] * 3
+
+
+def test_13_a_weak_reference_is_dead_when_its_callback_runs(engine):
+    """Nothing in the graph leads to the Value any more, also for a collection in the callback."""
+    a = engine.Value(2.0)
+    found = []
+
+    def callback(reference):
+        gc.collect()
+        found.append(reference())
+        found.append([v for v in gc.get_objects() if type(v) is engine.Value and v.data == 7.0])
+
+    for _ in range(2):
+        v = a + 5.0
+        v.mark = 1  # so that the collector knows it
+        reference = weakref.ref(v, callback)
+        del v
+        gc.collect()
+    assert found == [None, [], None, []]
+    assert reference() is None
+
+
+def test_13_the_class_of_a_value_may_be_assigned(engine):
+    class Loud(engine.Value):
+        def __mul__(self, other):
+            return "loud"
+
+    a = engine.Value(2.0)
+    out = a + 1
+    assert a in out._prev
+    a.__class__ = Loud
+    assert (type(a), a * 2, a + 1 is None) == (Loud, "loud", False)
+    number = id(a)
+    del a
+    gc.collect()
+    again = out._children[0]
+    assert (type(again), id(again), again.data) == (Loud, number, 2.0)
+    again.__class__ = engine.Value
+    assert (again * 2).data == 4.0
+
+
+def test_13_a_parameter_of_another_class_is_asked_by_its_layer(layer_engine):
+    class Doubled(layer_engine.Value):
+        def __mul__(self, other):
+            return layer_engine.Value(2.0) * super().__mul__(other)
+
+        __rmul__ = __mul__
+
+    layer = layer_engine.nn.Layer(1, 2, nonlin=False)
+    layer([1.0])
+    weight = layer.neurons[0].w[0]
+    weight.data, layer.neurons[0].b.data = 3.0, 0.5
+    assert layer([1.0])[0].data == 3.5
+    weight.__class__ = Doubled
+    assert layer([1.0])[0].data == 6.5
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint64, np.int8, np.bool_, np.float32, int, bool])
+def test_13_numbers_are_subtracted_as_numbers_also_by_an_operator_of_ones_own(engine, kind):
+    class Counted(engine.Value):
+        def __add__(self, other):
+            return super().__add__(other)
+
+    for three in (kind(3), kind(0)):
+        assert (Counted(1.0) - three).data == 1.0 - float(three)
+        assert (three - Counted(1.0)).data == float(three) - 1.0
+        assert math.copysign(1.0, (Counted(-0.0) - three).data) == math.copysign(
+            1.0, (engine.Value(-0.0) - three).data
+        )
+
+
+def test_13_reflected_operators_are_made_of_what_the_contract_says(engine, patch):
+    """`3 - a` is `(-a) + 3`, `1 / a` is `a**-1 * 1`, `2 ** a` is `Value(2) ** a`, `abs(a)` is
+    `a.abs()`: with the operators that there are then, and the operands in this order."""
+    calls = []
+
+    def noting(name):
+        original = getattr(engine.Value, name)
+
+        def method(self, *others):
+            calls.append((name, self.data, *others))
+            return original(self, *others)
+
+        return method
+
+    names = ("__add__", "__radd__", "__mul__", "__rmul__", "__pow__", "abs")
+    a = engine.Value(4.0)
+    originals = {name: noting(name) for name in names}
+    for name, method in originals.items():
+        patch(name, method)
+
+    def calls_of(function):
+        calls.clear()
+        function()
+        return calls[:]
+
+    assert calls_of(lambda: 3 - a) == [("__mul__", 4.0, -1), ("__add__", -4.0, 3)]
+    assert calls_of(lambda: 1 / a) == [("__pow__", 4.0, -1), ("__mul__", 0.25, 1)]
+    assert calls_of(lambda: 2**a) == [("__pow__", 2.0, a)]
+    assert calls_of(lambda: abs(a)) == [("abs", 4.0)]
+    assert (2**a).data == 16.0
+
+
+def test_13_a_power_with_an_exponent_of_a_subclass_uses_its_operators(engine):
+    class Exponent(engine.Value):
+        def __rpow__(self, base):
+            return "mine"
+
+    class Other(engine.Value):
+        def __pow__(self, exponent):
+            return "not this one"
+
+    assert 2 ** Exponent(3.0) == "mine"
+    assert (2 ** Other(3.0)).data == 8.0

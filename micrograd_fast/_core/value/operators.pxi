@@ -1,7 +1,12 @@
 # The forward pass: one node per operation.
 #
 # Where an operator is made of others (a - b is a + (-b)), it goes through the type's own slots
-# if a subclass or a patch has replaced them, as the pure-Python engine would.
+# if a subclass or a patch has replaced them, as the pure-Python engine would, with the operands in
+# the order that is written there.
+#
+# What must stay true: numbers are read before anything is looked up, because to read one can run
+# Python. From then on none runs: handles are made without a collection, and a handle before its
+# node, so that from the node on nothing can fail.
 
 cdef extern from *:
     """
@@ -35,7 +40,6 @@ cdef extern from "Python.h":
     PyObject *Py_None
     PyObject *PyNumber_Add(PyObject *, PyObject *) except NULL
     PyObject *PyNumber_Multiply(PyObject *, PyObject *) except NULL
-    PyObject *PyNumber_Negative(PyObject *) except NULL
     bint PyBool_Check(PyObject *o)
 
 
@@ -75,20 +79,6 @@ cdef inline bint raises_natively(PyObject *value) noexcept:
     return Py_TYPE(value).tp_as_number.nb_power == <void *>value_power
 
 
-cdef mg_node try_computed(mg_op op, mg_node a, mg_node b, double k, mg_status *st) noexcept:
-    """A node of one or two operands, not referenced yet; MG_NO_NODE and a status, with the arena
-    unchanged, on failure."""
-    cdef double b_data = 0.0 if b == MG_NO_NODE else arena.data[b]
-    cdef double data = mg_op_value(op, arena.data[a], b_data, k, 0.0, st)
-    cdef mg_node node
-    if st[0] != MG_OK:
-        return MG_NO_NODE
-    node = mg_arena_node(&arena, op, a, b, k, data)
-    if node == MG_NO_NODE:
-        st[0] = MG_NO_MEMORY
-    return node
-
-
 cdef int raise_forward(mg_status st, mg_op op, mg_node a, mg_node b, double k) except -1:
     return raise_status(st, op, arena.data[a], k if b == MG_NO_NODE else arena.data[b])
 
@@ -112,11 +102,11 @@ cdef PyObject *with_handle(PyObject *self, mg_node node) noexcept:
     return self
 
 
-cdef PyObject *apply(mg_op op, mg_node a, mg_node b, double k) except NULL:
+cdef inline PyObject *apply(mg_op op, mg_node a, mg_node b, double k) except NULL:
     """The Value of an operation on nodes that the caller keeps alive."""
     cdef mg_status st = MG_OK
     cdef PyObject *self = handle_new()
-    cdef mg_node node = try_computed(op, a, b, k, &st)
+    cdef mg_node node = mg_apply(&arena, op, a, b, k, &st)
     if node != MG_NO_NODE:
         return with_handle(self, node)
     Py_DECREF(self)
@@ -130,7 +120,7 @@ cdef PyObject *apply_to_fresh(PyObject *self, mg_op op, mg_node a, mg_node b) ex
     cdef mg_node node = MG_NO_NODE
     if a != MG_NO_NODE and b != MG_NO_NODE:
         st = MG_OK
-        node = try_computed(op, a, b, 0.0, &st)
+        node = mg_apply(&arena, op, a, b, 0.0, &st)
         if node != MG_NO_NODE:
             return with_handle(self, node)
     Py_DECREF(self)
@@ -155,7 +145,7 @@ cdef mg_node negated(mg_node node) noexcept:
     cdef mg_node minus_one = mg_arena_literal(&arena, -1.0), product
     if minus_one == MG_NO_NODE:
         return MG_NO_NODE
-    product = try_computed(MG_MUL, node, minus_one, 0.0, &st)
+    product = mg_apply(&arena, MG_MUL, node, minus_one, 0.0, &st)
     if product == MG_NO_NODE:
         mg_arena_discard(&arena, minus_one)
     return product
@@ -164,19 +154,9 @@ cdef mg_node negated(mg_node node) noexcept:
 cdef inline PyObject *commuting(mg_op op, PyObject *left, PyObject *right) except NULL:
     """``+`` and ``*``, whose reflection is the operator itself with the Value first."""
     cdef double number
-    cdef PyObject *self
-    cdef mg_node a, b, node
     if is_value(left):
         if is_value(right):
-            a = node_of(left)
-            b = node_of(right)
-            self = handle_new()
-            node = mg_arena_node(&arena, op, a, b, 0.0,
-                                 mg_op_value(op, arena.data[a], arena.data[b], 0.0, 0.0, NULL))
-            if node != MG_NO_NODE:
-                return with_handle(self, node)
-            Py_DECREF(self)
-            raise_status(MG_NO_MEMORY, op, 0.0, 0.0)
+            return apply(op, node_of(left), node_of(right), 0.0)
         if operand_number(right, &number) == NOT_A_NUMBER:
             return not_implemented()
         return apply_number(op, left, number)
@@ -206,41 +186,37 @@ cdef PyObject *value_negative(PyObject *value) except NULL:
     return apply_number(MG_MUL, value, -1.0)
 
 
-cdef PyObject *add_released(PyObject *left, PyObject *right, PyObject *temporary) except NULL:
-    """``left + right``, dropping the reference to ``temporary``, which is one of the two."""
-    try:
-        return PyNumber_Add(left, right)
-    finally:
-        Py_DECREF(temporary)
+cdef double minus(PyObject *candidate, double number) noexcept:
+    """The negative of an operand that was read as ``number``."""
+    # An int has no negative zero: -0 is 0.
+    return 0.0 if number == 0.0 and PyLong_Check(candidate) else -number
 
 
-cdef PyObject *multiply_released(PyObject *left, PyObject *right, PyObject *temporary) except NULL:
-    try:
-        return PyNumber_Multiply(left, right)
-    finally:
-        Py_DECREF(temporary)
+cdef object minus_by_python(PyObject *candidate, double number):
+    """The same as the object that Python's own arithmetic goes on with: an unsigned or boolean
+    scalar has no negative of its own kind."""
+    if PyLong_Check(candidate) or PyFloat_Check(candidate):
+        return -<object>candidate
+    return -number
 
 
 cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
     """``a - b`` is ``a + (-b)``; ``number - b`` is ``(-b) + number``."""
     cdef PyObject *self
-    cdef PyObject *minus_right_value
     cdef double number
     cdef mg_node minus_right
     if not is_value(right):
         if operand_number(right, &number) == NOT_A_NUMBER:
             return not_implemented()
         if not adds_natively(left):
-            minus_right_value = PyNumber_Negative(right)
-            return add_released(left, minus_right_value, minus_right_value)
-        # An int has no negative zero: -0 is 0.
-        number = 0.0 if number == 0.0 and PyLong_Check(right) else -number
-        return apply_number(MG_ADD, left, number)
+            return new_reference(<object>left + minus_by_python(right, number))
+        return apply_number(MG_ADD, left, minus(right, number))
     if not is_value(left) and operand_number(left, &number) == NOT_A_NUMBER:
         return declined(left, right, "subtract")
     if not negates_natively(right) or not adds_natively(left if is_value(left) else right):
-        minus_right_value = PyNumber_Negative(right)
-        return add_released(left, minus_right_value, minus_right_value)
+        if is_value(left):
+            return new_reference(<object>left + (-<object>right))
+        return new_reference((-<object>right) + <object>left)
     self = handle_new()
     minus_right = negated(node_of(right))
     if is_value(left):
@@ -248,18 +224,9 @@ cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
     return apply_to_fresh(self, MG_ADD, minus_right, mg_arena_literal(&arena, number))
 
 
-cdef PyObject *power_of(PyObject *value, object exponent) except NULL:
-    """``value ** exponent`` with whatever ``**`` now means for this type."""
-    result = (<object>value) ** exponent
-    Py_INCREF(<PyObject *>result)
-    return <PyObject *>result
-
-
 cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
     """``a / b`` is ``a * b**-1``; with a number on either side likewise."""
     cdef PyObject *self
-    cdef PyObject *inverse
-    cdef object boxed
     cdef double number, reciprocal
     cdef mg_status st = MG_OK
     cdef mg_node power
@@ -271,15 +238,15 @@ cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
             raise_status(st, MG_POW_CONST, number, -1.0)
         if multiplies_natively(left):
             return apply_number(MG_MUL, left, reciprocal)
-        boxed = <object>reciprocal
-        return PyNumber_Multiply(left, <PyObject *>boxed)
+        return new_reference(<object>left * reciprocal)
     if not is_value(left) and operand_number(left, &number) == NOT_A_NUMBER:
         return declined(left, right, "true_divide")
     if not raises_natively(right) or not multiplies_natively(left if is_value(left) else right):
-        inverse = power_of(right, MINUS_ONE)
-        return multiply_released(left, inverse, inverse)
+        if is_value(left):
+            return new_reference(<object>left * (<object>right) ** MINUS_ONE)
+        return new_reference((<object>right) ** MINUS_ONE * <object>left)
     self = handle_new()
-    power = try_computed(MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0, &st)
+    power = mg_apply(&arena, MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0, &st)
     if power == MG_NO_NODE and st != MG_NO_MEMORY:
         Py_DECREF(self)
         raise_forward(st, MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0)
@@ -296,6 +263,16 @@ cdef bint exponent_reads_back(PyObject *exponent, double number) except -1:
     return PyFloat_Check(exponent) or PyBool_Check(exponent)
 
 
+cdef PyObject *literal(double number) except NULL:
+    """The Value of an operand that was given as a plain number."""
+    cdef PyObject *self = handle_new()
+    cdef mg_node node = mg_arena_literal(&arena, number)
+    if node != MG_NO_NODE:
+        return with_handle(self, node)
+    Py_DECREF(self)
+    raise_status(MG_NO_MEMORY, MG_LEAF, number, 0.0)
+
+
 cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus) except NULL:
     cdef double number
     cdef PyObject *self
@@ -307,6 +284,8 @@ cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus
     if not is_value(base):
         if operand_number(base, &number) == NOT_A_NUMBER:
             return declined(base, exponent, "power")
+        if not raises_natively(exponent) or ValueType.tp_as_number.nb_power != <void *>value_power:
+            return new_reference(adopt(literal(number)) ** <object>exponent)
         self = handle_new()
         return apply_to_fresh(self, MG_POW, mg_arena_literal(&arena, number), node_of(exponent))
     if operand_number(exponent, &number) == NOT_A_NUMBER:
@@ -327,7 +306,8 @@ cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus
 
 
 cdef PyObject *value_absolute(PyObject *value) except NULL:
-    return apply(MG_ABS, node_of(value), MG_NO_NODE, 0.0)
+    """``abs(v)`` is ``v.abs()``, whatever that now is."""
+    return new_reference((<object>value).abs())
 
 
 cdef PyObject *value_method(PyObject *self, PyObject *argument, mg_op op) except NULL:
