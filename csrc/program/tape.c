@@ -60,7 +60,9 @@ static mg_status record_node(recorder *r, mg_node node) {
         return MG_OK;
     }
     const mg_operands pair = arena->operands[node];
-    mg_entry entry = {.op = meta.op, .arity = mg_ops[meta.op].arity};
+    mg_entry entry = {.op = meta.op,
+                      .arity = mg_ops[meta.op].arity,
+                      .flags = meta.flags & (MG_FLOAT_POWER | MG_BOOL_POWER)};
     mg_node_immediates(arena, node, &entry.k, &entry.h);
     entry.a = r->place[pair.a] - 1;
     if (entry.arity == 2) entry.b = r->place[pair.b] - 1;

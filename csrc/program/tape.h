@@ -22,6 +22,7 @@ typedef struct {
     uint8_t op;    /* MG_LEAF, or a row of the table */
     uint8_t leaf;  /* mg_leaf_kind of a leaf */
     uint8_t arity;
+    uint8_t flags; /* of the node: how the exponent of a power was written */
 } mg_entry;
 
 typedef struct {

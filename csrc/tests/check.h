@@ -24,6 +24,7 @@ void test_fusion(void);
 void test_optim(void);
 void test_tiles(void);
 void test_program(void);
+void test_stamp(void);
 
 /* An arena for one test: no handles, layers attached. */
 #include "graph/backward.h"
