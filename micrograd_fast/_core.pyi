@@ -10,6 +10,7 @@ from typing import (
     TypeAlias,
     TypedDict,
     TypeVar,
+    final,
     overload,
 )
 
@@ -108,6 +109,26 @@ class Operation(NamedTuple):
 OPERATIONS: tuple[Operation, ...]
 
 def sum(values: Iterable[Value | _Number]) -> Value: ...
+def add_up(values: list[Value]) -> Value: ...
+def pick(values: list[Value], place: int) -> Value: ...
+
+class NotRecordable(TypeError): ...
+
+@final
+class Formula:
+    def __new__(
+        cls,
+        function: Callable[..., Value | list[Value]],
+        example: tuple[Any, ...] | None = None,
+        check: Callable[..., object] | None = None,
+        *,
+        smallest: float | None = None,
+        largest: float | None = None,
+        between: bool = True,
+    ) -> Formula: ...
+    def __call__(self, *arguments: Any) -> Any: ...
+    def total(self, *columns: list[Any]) -> Value: ...
+
 def dot(w: Iterable[Value | _Number], x: Iterable[Value | _Number]) -> Value: ...
 def arena_stats() -> _ArenaStats: ...
 def build_info() -> _BuildInfo: ...

@@ -2,15 +2,26 @@
 
 Scores, probabilities and predictions are lists of Values (a single Value counts as a list of
 one), targets are numbers, lists or arrays of them. `reduction` is "mean" or "sum". The formulas
-use nothing but a Value's own operations, so every engine with them gives the same bits. For
-ordinary Values of the compiled engine it builds the same graph itself, a formula at a time; where
-it declines, with None, the formula here is what runs.
+use nothing but a Value's own operations, so every engine with them gives the same bits. The
+compiled engine records each formula once and builds its graph from then on by itself.
 """
 
-import builtins
+from __future__ import annotations
+
 import functools
 
-from . import _core, engine
+from . import _core
+from .engine import Value
+
+# True for type checkers only: at run time, typing is not worth its time to load.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, Literal, TypeAlias
+
+    _Values: TypeAlias = Value | Iterable[Value]
+    _Rows: TypeAlias = Iterable[Value] | Iterable[Iterable[Value]]
+    _Reduction: TypeAlias = Literal["mean", "sum"]
 
 __all__ = [
     "binary_cross_entropy",
@@ -24,7 +35,10 @@ __all__ = [
 ]
 
 
-def mse_loss(predictions, targets, reduction="mean"):
+# Targets are numbers, lists or arrays of any library.
+
+
+def mse_loss(predictions: _Values, targets: Any, reduction: _Reduction = "mean") -> Value:
     """Average the squares of the differences.
 
     Parameters
@@ -50,15 +64,13 @@ def mse_loss(predictions, targets, reduction="mean"):
     >>> mse_loss([Value(1.0), Value(3.0)], [0.0, 1.0]).data
     2.5
     """
-    predictions, targets = _paired(predictions, targets)
-    total = _core.sum_of_squares(predictions, targets)
-    if total is None:
-        _check_scalars(predictions, targets)
-        total = _total([(p - t) ** 2 for p, t in zip(predictions, targets)])
-    return _reduced(total, len(targets), reduction)
+    predictions, targets = _paired("mse_loss", predictions, targets, reduction)
+    return _reduced(_squared_error.total(predictions, targets), len(targets), reduction)
 
 
-def binary_cross_entropy(probabilities, targets, reduction="mean", eps=1e-12):
+def binary_cross_entropy(
+    probabilities: _Values, targets: Any, reduction: _Reduction = "mean", eps: float = 1e-12
+) -> Value:
     """Measure how probable the targets are, given the probability of a 1 for each.
 
     A probability outside ``[eps, 1 - eps]`` counts as the nearest bound.
@@ -88,17 +100,14 @@ def binary_cross_entropy(probabilities, targets, reduction="mean", eps=1e-12):
     >>> round(binary_cross_entropy([Value(0.5)], [1]).data, 4)
     0.6931
     """
-    probabilities, targets = _paired(probabilities, targets)
-    _check_scalars(probabilities, targets)
-    terms = []
-    for i, (p, t) in enumerate(zip(probabilities, targets)):
-        _check_unit_range(i, t)
-        p = p.clip(eps, 1.0 - eps)
-        terms.append(-(t * p.log() + (1.0 - t) * (1.0 - p).log()))
-    return _reduced(_total(terms), len(terms), reduction)
+    probabilities, targets = _paired("binary_cross_entropy", probabilities, targets, reduction)
+    total = _binary_cross_entropy(eps).total(probabilities, targets)
+    return _reduced(total, len(targets), reduction)
 
 
-def binary_cross_entropy_with_logits(logits, targets, reduction="mean"):
+def binary_cross_entropy_with_logits(
+    logits: _Values, targets: Any, reduction: _Reduction = "mean"
+) -> Value:
     """Take `binary_cross_entropy` of the sigmoids, without overflow or loss of digits.
 
     The term for logit x and target t is ``softplus(x) - t * x``.
@@ -124,16 +133,11 @@ def binary_cross_entropy_with_logits(logits, targets, reduction="mean"):
     >>> binary_cross_entropy_with_logits([Value(1000.0)], [1]).data
     0.0
     """
-    logits, targets = _paired(logits, targets)
-    _check_scalars(logits, targets)
-    terms = []
-    for i, (x, t) in enumerate(zip(logits, targets)):
-        _check_unit_range(i, t)
-        terms.append(x.softplus() - t * x)
-    return _reduced(_total(terms), len(terms), reduction)
+    logits, targets = _paired("binary_cross_entropy_with_logits", logits, targets, reduction)
+    return _reduced(_logistic_loss.total(logits, targets), len(targets), reduction)
 
 
-def hinge_loss(scores, targets, reduction="mean"):
+def hinge_loss(scores: _Values, targets: Any, reduction: _Reduction = "mean") -> Value:
     """Average ``relu(1 - target * score)``, the max-margin loss.
 
     Parameters
@@ -160,18 +164,11 @@ def hinge_loss(scores, targets, reduction="mean"):
     >>> hinge_loss([Value(0.5), Value(2.0)], [1, -1]).data
     1.75
     """
-    scores, targets = _paired(scores, targets)
-    total = _core.sum_of_hinges(scores, targets)
-    if total is None:
-        _check_scalars(scores, targets)
-        for i, t in enumerate(targets):
-            if t != 1 and t != -1:
-                raise ValueError(f"target {i} of hinge_loss must be -1 or +1, found {t!r}")
-        total = _total([(1 + -t * s).relu() for s, t in zip(scores, targets)])
-    return _reduced(total, len(targets), reduction)
+    scores, targets = _paired("hinge_loss", scores, targets, reduction)
+    return _reduced(_hinge.total(scores, targets), len(targets), reduction)
 
 
-def softmax(logits):
+def softmax(logits: _Values) -> list[Value]:
     """Turn numbers into probabilities, without overflow.
 
     Parameters
@@ -196,16 +193,11 @@ def softmax(logits):
     >>> [p.data for p in softmax([Value(1.0), Value(1.0)])]
     [0.5, 0.5]
     """
-    logits = _listed(logits)
-    probabilities = _core.softmax(logits)
-    if probabilities is None:
-        exponentials = [x.exp() for x in _shifted(logits)]
-        inverse = _total(exponentials) ** -1
-        probabilities = [e * inverse for e in exponentials]
+    probabilities: list[Value] = _softmax(_listed("logits of softmax", logits))
     return probabilities
 
 
-def log_softmax(logits):
+def log_softmax(logits: _Values) -> list[Value]:
     """Take the logarithms of `softmax`, without overflow or underflow.
 
     Parameters
@@ -230,16 +222,11 @@ def log_softmax(logits):
     >>> round(log_softmax([Value(1000.0), Value(1000.0)])[0].data, 4)
     -0.6931
     """
-    logits = _listed(logits)
-    logarithms = _core.log_softmax(logits)
-    if logarithms is None:
-        shifted = _shifted(logits)
-        log_total = _total([x.exp() for x in shifted]).log()
-        logarithms = [x - log_total for x in shifted]
+    logarithms: list[Value] = _log_softmax(_listed("logits of log_softmax", logits))
     return logarithms
 
 
-def nll_loss(log_probabilities, targets, reduction="mean"):
+def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "mean") -> Value:
     """Take the negative logarithm of the probability of the right class.
 
     Parameters
@@ -266,11 +253,11 @@ def nll_loss(log_probabilities, targets, reduction="mean"):
     >>> nll_loss([Value(-0.25), Value(-2.0)], 0).data
     0.25
     """
-    rows, classes = _rows(log_probabilities, targets)
-    return _reduced(_total([-row[k] for row, k in zip(rows, classes)]), len(rows), reduction)
+    rows, classes = _rows("nll_loss", log_probabilities, targets, reduction)
+    return _reduced(_negative_picked.total(rows, classes), len(rows), reduction)
 
 
-def cross_entropy(logits, targets, reduction="mean"):
+def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -> Value:
     """Take `nll_loss` of `log_softmax`.
 
     Parameters
@@ -298,103 +285,215 @@ def cross_entropy(logits, targets, reduction="mean"):
     >>> round(cross_entropy([Value(0.0), Value(0.0)], 1).data, 4)
     0.6931
     """
-    rows, classes = _rows(logits, targets)
-    total = _core.sum_of_cross_entropies(rows, classes)
-    if total is None:
-        terms = []
-        for row, k in zip(rows, classes):
-            shifted = _shifted(row)
-            terms.append(_total([x.exp() for x in shifted]).log() - shifted[k])
-        total = _total(terms)
-    return _reduced(total, len(rows), reduction)
+    rows, classes = _rows("cross_entropy", logits, targets, reduction)
+    return _reduced(_cross_entropy.total(rows, classes), len(rows), reduction)
 
 
-def _is_value(candidate):
+# What the losses are given -----------------------------------------------------------------------
+
+
+def _is_value(candidate: object) -> bool:
     return hasattr(candidate, "backward") and hasattr(candidate, "_prev")
 
 
-def _listed(values):
+def _listed(name: str, values: Any) -> list[Any]:
     if type(values) is list:
         return values
     if _is_value(values):
         return [values]
     if not hasattr(values, "__iter__"):
-        raise TypeError(f"wanted a list of Values, found {type(values).__name__}")
+        raise TypeError(f"{name} must be a list of Values, found {type(values).__name__}")
     return list(values)
 
 
-def _numbers(targets):
+def _numbers(targets: Any) -> list[Any]:
     if hasattr(targets, "tolist"):
         targets = targets.tolist()
     return list(targets) if hasattr(targets, "__len__") else [targets]
 
 
-def _paired(values, targets):
-    values, targets = _listed(values), _numbers(targets)
+def _check_reduction(loss: str, reduction: str) -> None:
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f'reduction of {loss} must be "mean" or "sum", found {reduction!r}')
+
+
+def _paired(loss: str, values: Any, targets: Any, reduction: str) -> tuple[list[Any], list[Any]]:
+    """Lists of the values and of the targets, one for each."""
+    _check_reduction(loss, reduction)
+    values, targets = _listed(f"values of {loss}", values), _numbers(targets)
     if len(values) != len(targets):
         raise ValueError(
-            f"wanted one target for each value, found {len(values)} values"
-            f" and {len(targets)} targets"
+            f"targets of {loss} must be one for each value,"
+            f" found {len(values)} values and {len(targets)} targets"
         )
     if not values:
-        raise ValueError("a loss wants at least one value, found an empty batch")
+        raise ValueError(f"values of {loss} must be one or more, found an empty batch")
     return values, targets
 
 
-def _rows(values, targets):
-    values = _listed(values)
+def _rows(
+    loss: str, values: Any, targets: Any, reduction: str
+) -> tuple[list[list[Any]], list[int]]:
+    """Lists of the rows and of the classes, one for each, which the row has."""
+    _check_reduction(loss, reduction)
+    values = _listed(f"values of {loss}", values)
     if not values:
-        raise ValueError("a loss wants at least one value, found an empty batch")
-    rows = [values] if _is_value(values[0]) else [_listed(row) for row in values]
+        raise ValueError(f"values of {loss} must be one or more, found an empty batch")
+    if _is_value(values[0]):
+        rows = [values]
+    else:
+        rows = [_listed(f"row {i} of {loss}", row) for i, row in enumerate(values)]
     classes = _numbers(targets)
     if len(rows) != len(classes):
         raise ValueError(
-            f"wanted one class for each row, found {len(rows)} rows and {len(classes)} classes"
+            f"targets of {loss} must be one class for each row,"
+            f" found {len(rows)} rows and {len(classes)} classes"
         )
     for i, (row, k) in enumerate(zip(rows, classes)):
+        if type(k) is int and 0 <= k < len(row):
+            continue
         if hasattr(k, "tolist"):
             k = k.tolist()
         if isinstance(k, float) and k.is_integer():
             k = int(k)
         classes[i] = k
         if not isinstance(k, int) or not 0 <= k < len(row):
-            raise ValueError(f"target {i} must be a class from 0 to {len(row) - 1}, found {k!r}")
+            raise ValueError(f"target {i} of {loss} must be {_choices(len(row))}, found {k!r}")
     return rows, classes
 
 
-def _check_scalars(values, targets):
+def _choices(n_classes: int) -> str:
+    if n_classes > 1:
+        return f"a class from 0 to {n_classes - 1}"
+    return "0, the only class of its row" if n_classes else "a class, which an empty row has not"
+
+
+def _reduced(total: Value, n_terms: int, reduction: str) -> Value:
+    return total * (1.0 / n_terms) if reduction == "mean" else total
+
+
+# What Python alone has to check: the compiled engine builds a formula by itself only for plain
+# Values, and numbers in the range that the formula names.
+
+
+def _check_numbers(loss: str, values: list[Any], targets: list[Any]) -> None:
     """Refuse rows, such as those of a column that came as a 2-D array, and text."""
     for name, scalars in (("value", values), ("target", targets)):
         for i, scalar in enumerate(scalars):
             if isinstance(scalar, (list, tuple, str)):
-                raise TypeError(f"{name} {i} must be a number, found {type(scalar).__name__}")
+                found = type(scalar).__name__
+                raise TypeError(f"{name} {i} of {loss} must be a number, found {found}")
 
 
-def _check_unit_range(i, target):
-    if not 0 <= target <= 1:
-        raise ValueError(f"target {i} must be from 0 to 1, found {target!r}")
+def _check_signs(loss: str, values: list[Any], targets: list[Any]) -> None:
+    _check_numbers(loss, values, targets)
+    for i, t in enumerate(targets):
+        if t != 1 and t != -1:
+            raise ValueError(f"target {i} of {loss} must be -1 or +1, found {t!r}")
 
 
-def _shifted(logits):
-    """The logits less their maximum, which has no gradient: the result does not depend on it."""
+def _check_unit_range(loss: str, values: list[Any], targets: list[Any]) -> None:
+    _check_numbers(loss, values, targets)
+    for i, t in enumerate(targets):
+        if not 0 <= t <= 1:
+            raise ValueError(f"target {i} of {loss} must be from 0 to 1, found {t!r}")
+
+
+def _check_logits(where: str, logits: list[Any]) -> None:
     if not logits:
-        raise ValueError("a softmax wants at least one value, found an empty list")
+        raise ValueError(f"logits of {where} must be one or more, found an empty list")
     for i, x in enumerate(logits):
         if not _is_value(x):
-            raise TypeError(f"logit {i} must be a Value, found {type(x).__name__}")
+            raise TypeError(f"logit {i} of {where} must be a Value, found {type(x).__name__}")
+
+
+def _check_rows(loss: str, rows: list[list[Any]], classes: list[int]) -> None:
+    for i, row in enumerate(rows):
+        _check_logits(f"row {i} of {loss}", row)
+
+
+# Formulas ----------------------------------------------------------------------------------------
+
+
+def _formula(
+    *example: Any, check: Callable[..., None] | None = None, **numbers: Any
+) -> Callable[[Callable[..., Any]], _core.Formula]:
+    return lambda function: _core.Formula(function, example, check, **numbers)
+
+
+@_formula(Value(0.0), 0.0, check=functools.partial(_check_numbers, "mse_loss"))
+def _squared_error(prediction: Value, target: float) -> Value:
+    return (prediction - target) ** 2
+
+
+@_formula(
+    Value(0.0),
+    1.0,
+    check=functools.partial(_check_signs, "hinge_loss"),
+    smallest=-1.0,
+    largest=1.0,
+    between=False,
+)
+def _hinge(score: Value, target: float) -> Value:
+    return (1 + -target * score).relu()
+
+
+# Few programs use more than one bound.
+@functools.lru_cache(maxsize=8, typed=True)
+def _binary_cross_entropy(eps: float) -> _core.Formula:
+    @_formula(
+        Value(0.5),
+        1.0,
+        check=functools.partial(_check_unit_range, "binary_cross_entropy"),
+        smallest=0.0,
+        largest=1.0,
+    )
+    def formula(probability: Value, target: float) -> Value:
+        p = probability.clip(eps, 1.0 - eps)
+        return -(target * p.log() + (1.0 - target) * (1.0 - p).log())
+
+    return formula
+
+
+@_formula(
+    Value(0.0),
+    1.0,
+    check=functools.partial(_check_unit_range, "binary_cross_entropy_with_logits"),
+    smallest=0.0,
+    largest=1.0,
+)
+def _logistic_loss(logit: Value, target: float) -> Value:
+    return logit.softplus() - target * logit
+
+
+def _shifted(logits: list[Value]) -> list[Value]:
+    """The logits less their maximum, which has no gradient: the result does not depend on it."""
     largest = functools.reduce(lambda largest, x: largest.maximum(x), logits)
     offset = -largest.detach()
     return [x + offset for x in logits]
 
 
-def _total(values):
-    """Python's sum; in C where the Values are compiled ones."""
-    if all(isinstance(v, engine.Value) for v in values):
-        return engine.sum(values)
-    return builtins.sum(values)
+@_formula([Value(0.0), Value(0.0)], check=functools.partial(_check_logits, "softmax"))
+def _softmax(logits: list[Value]) -> list[Value]:
+    exponentials = [x.exp() for x in _shifted(logits)]
+    inverse = _core.add_up(exponentials) ** -1
+    return [e * inverse for e in exponentials]
 
 
-def _reduced(total, n_terms, reduction):
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction must be "mean" or "sum", found {reduction!r}')
-    return total * (1.0 / n_terms) if reduction == "mean" else total
+@_formula([Value(0.0), Value(0.0)], check=functools.partial(_check_logits, "log_softmax"))
+def _log_softmax(logits: list[Value]) -> list[Value]:
+    shifted = _shifted(logits)
+    log_total = _core.add_up([x.exp() for x in shifted]).log()
+    return [x - log_total for x in shifted]
+
+
+@_formula([Value(0.0), Value(0.0)], 0)
+def _negative_picked(log_probabilities: list[Value], target: int) -> Value:
+    return -_core.pick(log_probabilities, target)
+
+
+@_formula([Value(0.0), Value(0.0)], 0, check=functools.partial(_check_rows, "cross_entropy"))
+def _cross_entropy(logits: list[Value], target: int) -> Value:
+    shifted = _shifted(logits)
+    log_total = _core.add_up([x.exp() for x in shifted]).log()
+    return log_total - _core.pick(shifted, target)

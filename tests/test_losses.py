@@ -199,6 +199,8 @@ def test_targets_may_be_arrays():
         (lambda x: losses.binary_cross_entropy(x, [0.5, 1.5]), "target 1 .* found 1.5"),
         (lambda x: losses.binary_cross_entropy_with_logits(x, [-1, 0]), "target 0 .* found -1"),
         (lambda x: losses.cross_entropy(x, 2), "from 0 to 1, found 2"),
+        (lambda x: losses.cross_entropy(x[:1], 3), "0, the only class of its row, found 3"),
+        (lambda x: losses.nll_loss([x, []], [0, 0]), "target 1 .* an empty row"),
         (lambda x: losses.cross_entropy(x, 0.5), "found 0.5"),
         (lambda x: losses.cross_entropy([x, x], [0]), "2 rows and 1 classes"),
         (lambda x: losses.cross_entropy([], []), "empty batch"),
@@ -221,23 +223,46 @@ PAIRED = [
 @pytest.mark.parametrize("loss", PAIRED)
 def test_rows_and_text_in_the_place_of_numbers_are_refused(loss):
     x = leaves(Value, [0.25, 0.5])
+    name = loss.__name__
     for values, targets, message in [
-        (x, [[1.0], [1.0]], "target 0 must be a number, found list"),
-        (x, [1.0, "1"], "target 1 must be a number, found str"),
-        ([x, x], [1.0, 1.0], "value 0 must be a number, found list"),
-        (None, [1.0, 1.0], "wanted a list of Values, found NoneType"),
+        (x, [[1.0], [1.0]], f"target 0 of {name} must be a number, found list"),
+        (x, [1.0, "1"], f"target 1 of {name} must be a number, found str"),
+        ([x, x], [1.0, 1.0], f"value 0 of {name} must be a number, found list"),
+        (None, [1.0, 1.0], f"values of {name} must be a list of Values, found NoneType"),
     ]:
         with pytest.raises(TypeError, match=message):
             loss(values, targets)
 
 
 @pytest.mark.parametrize(
+    "loss", [*PAIRED, losses.nll_loss, losses.cross_entropy], ids=lambda loss: loss.__name__
+)
+def test_every_message_says_which_loss_it_is(loss):
+    x = leaves(Value, [0.25, 0.5])
+    name = loss.__name__
+    rows = [x, x] if loss not in PAIRED else x
+    for values, targets, reduction, start in [
+        (rows, [1], "mean", f"targets of {name} must be "),
+        ([], [], "mean", f"values of {name} must be "),
+        (rows, [1, 1], "none", f'reduction of {name} must be "mean" or "sum", found \'none\''),
+    ]:
+        with pytest.raises(ValueError, match=f"^{start}"):
+            loss(values, targets, reduction=reduction)
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: losses.softmax([x, x]), "logit 0 must be a Value, found list"),
-        (lambda x: losses.softmax([1.0]), "logit 0 must be a Value, found float"),
-        (lambda x: losses.log_softmax([*x, 1.0]), "logit 2 must be a Value, found float"),
-        (lambda x: losses.cross_entropy([x, [1.0]], [0, 0]), "logit 0 .* found float"),
+        (lambda x: losses.softmax([x, x]), "logit 0 of softmax must be a Value, found list"),
+        (lambda x: losses.softmax([1.0]), "logit 0 of softmax must be a Value, found float"),
+        (
+            lambda x: losses.log_softmax([*x, 1.0]),
+            "logit 2 of log_softmax must be a Value, found float",
+        ),
+        (
+            lambda x: losses.cross_entropy([x, [1.0]], [0, 0]),
+            "logit 0 of row 1 of cross_entropy must be a Value, found float",
+        ),
         (lambda x: losses.cross_entropy([1.0, 2.0], 0), "a list of Values, found float"),
         (lambda x: losses.nll_loss(1.0, 0), "a list of Values, found float"),
     ],

@@ -25,7 +25,7 @@ The parts, in the order in which they build on each other; a test holds them to 
     copying/   copy, deepcopy, pickle
     value/type   the table of slots that makes all this a type
     layer/     fused layers: guards, calls, predict, the choice of instruction sets
-    bulk/      many nodes or parameters in one go: losses, optimizer steps
+    bulk/      many nodes or parameters in one go: sums, recorded formulas, optimizer steps
     program/   frozen programs: rows in, arrays out; the saved record; running; making
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
@@ -45,7 +45,7 @@ from _thread import get_ident
 cimport cython
 from cpython.object cimport PyObject
 from libc.math cimport INFINITY, isinf, signbit
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from micrograd_fast._core.csrc.base cimport *
 from micrograd_fast._core.csrc.ops cimport *
@@ -79,6 +79,8 @@ include "layer/guards.pxi"
 include "layer/calls.pxi"
 include "layer/predict.pxi"
 include "layer/kernels.pxi"
+include "bulk/sums.pxi"
+include "bulk/recording.pxi"
 include "bulk/formulas.pxi"
 include "bulk/optim.pxi"
 include "program/rows.pxi"

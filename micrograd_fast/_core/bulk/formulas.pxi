@@ -1,500 +1,489 @@
-# Whole formulas at once: sums, products of sequences, and the sums inside the losses.
+# Formulas that are stamped: the losses.
 #
-# Each builds the graph that the same formula gives when Python evaluates it operator by operator,
-# without a handle for the nodes in between. What is unusual (an operand that is no plain Value, an
-# operator or method that a program has replaced) is left to Python: the losses here then return
-# None, and sum and dot call Python's own operators.
+# A formula is a Python function of Values. For every structure of arguments (a Value, a number, a
+# list of so many Values) it is recorded once, and from then on its graph is stamped into the
+# arena. Only results get handles. Python's function is what runs wherever the tape could say
+# something else: for operands that are no plain Values, once a program has replaced an operator or
+# a method that the formula uses, and to say why a formula fails.
 
-# The nodes of a formula under construction. Nothing refers to the last ones yet: on failure, all
-# that are in here go.
-cdef struct Draft:
+cdef enum:
+    MOST_ARGUMENTS = 4
+    # How long all tapes of one formula may be together; one alone may be longer.
+    MOST_ENTRIES = 524288
+    # Room for the nodes of one tape, kept for the next.
+    LARGEST_KEPT_BUFFER = 65536
+    # The structure of an argument; a list is described by its length.
+    IS_VALUE = -1
+    IS_NUMBER = -2
+
+cdef extern from "Python.h":
+    bint PyList_CheckExact(PyObject *)
+    Py_ssize_t list_size "PyList_GET_SIZE"(PyObject *)
+    long long PyLong_AsLongLongAndOverflow(PyObject *, int *overflow)
+
+cdef extern from *:
+    """
+    #define MG_TUPLE_ITEMS(tuple) (((PyTupleObject *)(tuple))->ob_item)
+    """
+    PyObject **items_of "MG_TUPLE_ITEMS"(object)
+
+cdef struct RecordedTape:
+    mg_formula *formula  # NULL where only Python's function will do
+    bint is_list
+    Py_ssize_t structure[MOST_ARGUMENTS]
+
+
+cdef struct NodeBuffer:
     mg_node *nodes
-    size_t n_nodes
-    mg_status st  # the first failure, with its operation and operands
-    mg_op op
-    double a
-    double k
+    size_t cap
+
+# The arguments and the nodes of the formula at hand. No Python runs while they are in use.
+cdef NodeBuffer argument_nodes = NodeBuffer(NULL, 0)
+cdef NodeBuffer formula_nodes = NodeBuffer(NULL, 0)
 
 
-cdef int draft_begin(Draft *draft, size_t n_nodes) except -1:
-    """Make room for as many nodes, so that to add one cannot fail."""
-    draft.n_nodes = 0
-    draft.st = MG_OK
-    draft.nodes = NULL
-    if n_nodes < 0xFFFFFFFF and mg_arena_reserve(&arena, <mg_node>n_nodes) == MG_OK:
-        draft.nodes = <mg_node *>mg_realloc(NULL, n_nodes * sizeof(mg_node))
-    if draft.nodes == NULL:
-        raise MemoryError(f"no memory for a formula of {n_nodes} nodes")
-    return 0
-
-
-cdef inline mg_node draft_leaf(Draft *draft, double number) noexcept:
-    cdef mg_node node = mg_arena_literal(&arena, number)
-    draft.nodes[draft.n_nodes] = node
-    draft.n_nodes += 1
-    return node
-
-
-cdef inline mg_node draft_binary(Draft *draft, mg_op op, mg_node a, mg_node b) noexcept:
-    """A sum, a product or a maximum, which have a value for all operands."""
-    cdef mg_node node = mg_arena_node(
-        &arena, op, a, b, 0.0, mg_op_value(op, arena.data[a], arena.data[b], 0.0, 0.0, NULL)
-    )
-    draft.nodes[draft.n_nodes] = node
-    draft.n_nodes += 1
-    return node
-
-
-cdef inline mg_node draft_unary(Draft *draft, mg_op op, mg_node a, double k) noexcept:
-    """After a failure the formula goes on with a number that means nothing, and is undone later."""
-    cdef mg_status st = MG_OK
-    cdef double data = mg_op_value(op, arena.data[a], 0.0, k, 0.0, &st)
-    cdef mg_node node = mg_arena_node(&arena, op, a, MG_NO_NODE, k, data)
-    if st != MG_OK and draft.st == MG_OK:
-        draft.st = st
-        draft.op = op
-        draft.a = arena.data[a]
-        draft.k = k
-    draft.nodes[draft.n_nodes] = node
-    draft.n_nodes += 1
-    return node
-
-
-cdef inline mg_node draft_minus(Draft *draft, mg_node a, mg_node b) noexcept:
-    """``a + b * -1``, what ``a - b`` is."""
-    return draft_binary(draft, MG_ADD, a, draft_binary(draft, MG_MUL, b, draft_leaf(draft, -1.0)))
-
-
-cdef inline mg_node draft_sum(Draft *draft, double start, const mg_node *terms, size_t n) noexcept:
-    """``start + terms[0] + terms[1] + ...``, of which the first is ``terms[0] + start``."""
-    cdef mg_node total = draft_leaf(draft, start)
-    cdef size_t i
-    if n > 0:
-        total = draft_binary(draft, MG_ADD, terms[0], total)
-    for i in range(1, n):
-        total = draft_binary(draft, MG_ADD, total, terms[i])
-    return total
-
-
-cdef int draft_undo(Draft *draft) except -1:
-    """Free the nodes that nothing has come to refer to, and the draft."""
-    cdef size_t i
-    for i in range(draft.n_nodes):
-        arena.meta[draft.nodes[i]].refs += 1
-    for i in range(draft.n_nodes):
-        mg_arena_release(&arena, draft.nodes[i])
-    mg_free(draft.nodes)
-    return 0
-
-
-cdef list draft_end(Draft *draft, const mg_node *results, size_t n):
-    """The Values of some nodes of the draft; raises what has failed on the way to them."""
-    cdef size_t i
-    cdef PyObject *handle
-    cdef list values = []
-    try:
-        if draft.st != MG_OK:
-            raise_status(draft.st, draft.op, draft.a, draft.k)
-        for i in range(n):
-            handle = handle_new()
-            handle_attach(handle, results[i])
-            values.append(adopt(handle))
-    except BaseException:
-        draft_undo(draft)
-        raise
-    mg_free(draft.nodes)
-    return values
-
-
-# When Python would do nothing else ----------------------------------------------------------------
-
-cdef tuple FORMULA_METHODS = ("exp", "log", "relu", "maximum", "detach")
-cdef tuple formula_originals = tuple(map(Value.__dict__.__getitem__, FORMULA_METHODS))
-cdef unsigned int formula_tag = 0  # the version of Value that was found to be as it should
-
-
-cdef bint formulas_unchanged() except -1:
-    """Whether no program has replaced a part of Value that the losses are made of."""
-    global formula_tag
-    cdef PyNumberMethods *slots = ValueType.tp_as_number
-    if formula_tag != 0 and version_tag(ValueType) == formula_tag:
+cdef bint make_room(NodeBuffer *buffer, size_t n_nodes) noexcept:
+    cdef size_t larger = max(n_nodes, 2 * buffer.cap, <size_t>64)
+    cdef void *moved
+    if n_nodes <= buffer.cap:
         return True
-    # Look something up first: that is what gives a modified type its next tag.
-    getattr(<object>ValueType, "relu")
-    formula_tag = 0
-    if (
-        slots.nb_add != <void *>value_add
-        or slots.nb_subtract != <void *>value_subtract
-        or slots.nb_multiply != <void *>value_multiply
-        or slots.nb_power != <void *>value_power
-        or slots.nb_negative != <void *>value_negative
-    ):
+    moved = mg_realloc(buffer.nodes, larger * sizeof(mg_node))
+    if moved == NULL:
         return False
-    for name, original in zip(FORMULA_METHODS, formula_originals):
-        if Value.__dict__.get(name) is not original:
-            return False
-    formula_tag = version_tag(ValueType)
+    buffer.nodes = <mg_node *>moved
+    buffer.cap = larger
     return True
 
 
-cdef bint all_plain(object values) noexcept:
-    """Whether this is a list of Values, none of a subclass, and at least one."""
+cdef void give_back(NodeBuffer *buffer) noexcept:
+    if buffer.cap > LARGEST_KEPT_BUFFER:
+        mg_free(buffer.nodes)
+        buffer.nodes = NULL
+        buffer.cap = 0
+
+
+cdef PyNumberMethods operators_of_value
+memcpy(&operators_of_value, ValueType.tp_as_number, sizeof(PyNumberMethods))
+cdef dict methods_of_value = {
+    name: method for name, method in Value.__dict__.items() if not name.startswith("__")
+}
+cdef frozenset table_methods = frozenset({
+    operation_name(<mg_op>op) for op in range(<int>MG_ADD, <int>MG_N_OPS)
+})
+
+
+cdef set replaced_methods():
+    """The names of the methods that a program has replaced."""
+    return {name for name, method in methods_of_value.items()
+            if Value.__dict__.get(name) is not method}
+
+
+cdef bint operators_unchanged() noexcept:
+    return memcmp(&operators_of_value, ValueType.tp_as_number, sizeof(PyNumberMethods)) == 0
+
+
+cdef frozenset names_of_operations(const mg_tape *tape):
+    cdef uint32_t i
+    return frozenset({operation_name(<mg_op>tape.entries[i].op) for i in range(tape.n_entries)})
+
+
+cdef void free_formula(mg_formula *formula) noexcept:
+    if formula != NULL:
+        mg_formula_free(formula)
+        mg_free(formula)
+
+
+cdef size_t n_entries_of(const RecordedTape *tape) noexcept:
+    return 1 if tape.formula == NULL else tape.formula.tape.n_entries
+
+
+cdef bint describe(tuple arguments, Py_ssize_t *structure) noexcept:
+    """The structure of some arguments, or False for what no formula is recorded for."""
     cdef Py_ssize_t i
-    if type(values) is not list or len(<list>values) == 0:
+    if len(arguments) > MOST_ARGUMENTS:
         return False
-    for i in range(len(<list>values)):
-        if Py_TYPE(list_item(<PyObject *>values, i)) != ValueType:
+    memset(structure, 0, MOST_ARGUMENTS * sizeof(Py_ssize_t))
+    for i in range(len(arguments)):
+        if Py_TYPE(items_of(arguments)[i]) == ValueType:
+            structure[i] = IS_VALUE
+        elif plain_number(items_of(arguments)[i]):
+            structure[i] = IS_NUMBER
+        elif all_plain(arguments[i]):
+            structure[i] = list_size(items_of(arguments)[i])
+        else:
             return False
     return True
 
 
-cdef inline mg_node item_node(object values, Py_ssize_t i) noexcept:
-    return node_of(list_item(<PyObject *>values, i))
+cdef tuple copied_lists(tuple arguments):
+    cdef list copies = []
+    for argument in arguments:
+        copies.append(list(argument) if type(argument) is list else argument)
+    return tuple(copies)
 
 
-cdef inline bint plain_number(PyObject *number) noexcept:
-    return PyFloat_CheckExact(number) or PyLong_CheckExact(number)
+cdef bint read_plain_number(PyObject *number, mg_number *read) noexcept:
+    """False for an int beyond 64 bits."""
+    cdef int overflow = 0
+    read.is_int = not PyFloat_CheckExact(number)
+    if read.is_int:
+        read.value = <double>PyLong_AsLongLongAndOverflow(number, &overflow)
+    else:
+        read.value = PyFloat_AS_DOUBLE(number)
+    return overflow == 0
 
 
-cdef bint all_plain_numbers(object numbers) noexcept:
+cdef bint are_lists_of_length(tuple columns, Py_ssize_t n) noexcept:
     cdef Py_ssize_t i
-    for i in range(len(<list>numbers)):
-        if not plain_number(list_item(<PyObject *>numbers, i)):
+    for i in range(len(columns)):
+        if not PyList_CheckExact(items_of(columns)[i]) or list_size(items_of(columns)[i]) != n:
             return False
     return True
 
 
-cdef inline double number_of(PyObject *number) except? -1.0:
-    return PyFloat_AS_DOUBLE(number) if PyFloat_CheckExact(number) else PyLong_AsDouble(number)
+cdef enum Outcome:
+    STAMPED
+    UNKNOWN  # no tape for these arguments yet
+    DECLINED  # Python's function is to be called
+    FAILED  # ... and will raise an error
+    NO_MEMORY
 
 
-# sum and dot --------------------------------------------------------------------------------------
-
-
-cdef bint all_native(list terms) except -1:
-    for term in terms:
-        if is_value(<PyObject *>term) and not (
-            adds_natively(<PyObject *>term) and multiplies_natively(<PyObject *>term)
-        ):
-            return False
-    return True
-
-
-cdef object as_value(object result):
-    return result if is_value(<PyObject *>result) else (<object>ValueType)(result)
-
-
-cdef object numeric_term(object term, str what):
-    """A plain number as it is, so that int arithmetic stays exact; others as float."""
-    if isinstance(term, (int, float)):
-        return term
-    return require_number(term, what)
-
-
-def sum(values):
-    """Sum Values and numbers from left to right, to the bit as Python's ``sum`` does.
+@cython.final
+cdef class Formula:
+    """A function of Values whose graph is built without calling it, once it has been recorded.
 
     Parameters
     ----------
-    values : iterable of Value or number
-        The terms. None at all give ``Value(0.0)``.
-
-    Returns
-    -------
-    Value
-        The root of the same graph that ``builtins.sum`` builds.
-
-    Raises
-    ------
-    TypeError
-        If a term is neither a Value nor a number.
-
-    Examples
-    --------
-    >>> from micrograd_fast import Value, sum
-    >>> sum([Value(1.0), 2, Value(3.5)]).data
-    6.5
+    function : callable
+        Takes Values, lists of Values and numbers; returns a Value or a list of Values. It must do
+        the same whatever the numbers and the data are.
+    example : tuple
+        Arguments for which the function uses all operations that it ever uses.
+    check : callable, optional
+        Called before the function is, with the same arguments (for `total`, with the columns): it
+        refuses what the function would misunderstand.
+    smallest, largest : float, optional
+        Other numbers than those from one to the other need the check.
+    between : bool, optional
+        False if only these two themselves need none.
     """
-    cdef list terms = list(values)
-    cdef size_t i, n = len(terms), n_numbers = 0
-    cdef double start
-    cdef PyObject *term
-    cdef Draft draft
-    cdef mg_node total
-    if not all_native(terms):
-        return as_value(builtins.sum(terms))
-    while n_numbers < n and not is_value(list_item(<PyObject *>terms, n_numbers)):
-        n_numbers += 1
-    numbers = []
-    for i in range(n_numbers):
-        numbers.append(numeric_term(terms[i], f"term {i} of sum"))
-    start = builtins.sum(numbers)
-    for i in range(n_numbers, n):
-        if not is_value(list_item(<PyObject *>terms, i)):
-            terms[i] = require_number(terms[i], f"term {i} of sum")
-    draft_begin(&draft, 2 * n + 1)
-    total = draft_leaf(&draft, start)
-    for i in range(n_numbers, n):
-        term = list_item(<PyObject *>terms, i)
-        if i == n_numbers:
-            # Python starts from the numbers: number + v is v + number.
-            total = draft_binary(&draft, MG_ADD, node_of(term), total)
-        elif is_value(term):
-            total = draft_binary(&draft, MG_ADD, total, node_of(term))
-        else:
-            total = draft_binary(
-                &draft, MG_ADD, total, draft_leaf(&draft, PyFloat_AS_DOUBLE(term))
-            )
-    if n_numbers == n:
-        arena.meta[total].flags &= ~MG_LITERAL  # a Value of its own, not an operand
-    return draft_end(&draft, &total, 1)[0]
 
+    cdef object function, check
+    cdef double smallest, largest
+    cdef bint bounded, between
+    cdef frozenset operations  # the methods that the function calls; None if that is unknown
+    cdef unsigned int value_version  # the version of Value that the tapes belong to
+    cdef bint may_stamp
+    cdef RecordedTape *tapes  # the last used one first
+    cdef size_t n_tapes, tapes_cap, n_entries
 
-cdef bint multiplies_plainly(PyObject *a, PyObject *b) noexcept:
-    """Whether a product is one node, with a leaf for a number."""
-    if Py_TYPE(a) == ValueType:
-        return Py_TYPE(b) == ValueType or plain_number(b)
-    return plain_number(a) and Py_TYPE(b) == ValueType
+    def __cinit__(self, function, example=None, check=None, *, smallest=None, largest=None,
+                  between=True):
+        cdef RecordedTape *tape
+        self.function = function
+        self.check = check
+        self.bounded = smallest is not None or largest is not None
+        self.smallest = -INFINITY if smallest is None else smallest
+        self.largest = INFINITY if largest is None else largest
+        self.between = between
+        if example is not None and operators_unchanged() and not replaced_methods():
+            self.refresh()
+            tape = self.record(example)
+            if tape != NULL and tape.formula != NULL:
+                self.operations = names_of_operations(&tape.formula.tape)
 
+    def __dealloc__(self):
+        self.forget()
+        mg_free(self.tapes)
 
-def dot(w, x):
-    """Sum the products ``w[i] * x[i]`` from left to right.
+    # The tapes ----------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    w, x : iterable of Value or number
-        Two sequences of one length.
+    cdef void forget(self) noexcept:
+        cdef size_t i
+        for i in range(self.n_tapes):
+            free_formula(self.tapes[i].formula)
+        self.n_tapes = self.n_entries = 0
 
-    Returns
-    -------
-    Value
-        The root of the same graph that ``sum(wi * xi for wi, xi in zip(w, x))`` builds.
+    cdef bint refresh(self) except -1:
+        """Whether tapes may be used, after a look at what has become of Value."""
+        if self.value_version != 0 and version_tag(ValueType) == self.value_version:
+            return self.may_stamp
+        # Look something up first: that is what gives a modified type its next tag.
+        getattr(<object>ValueType, "relu")
+        self.forget()
+        self.value_version = version_tag(ValueType)
+        self.may_stamp = self.value_version != 0 and operators_unchanged()
+        if self.may_stamp:
+            replaced = replaced_methods()
+            if self.operations is not None:
+                # An operation that the formula does not use may be anything.
+                replaced -= table_methods - self.operations
+            self.may_stamp = not replaced
+        return self.may_stamp
 
-    Raises
-    ------
-    ValueError
-        If the lengths differ.
-    TypeError
-        If an element is neither a Value nor a number.
+    cdef RecordedTape *find(self, const Py_ssize_t *structure) noexcept:
+        """The tape for arguments of some structure, or NULL; valid until the next one is recorded."""
+        cdef size_t i
+        cdef RecordedTape found
+        for i in range(self.n_tapes):
+            if memcmp(self.tapes[i].structure, structure, MOST_ARGUMENTS * sizeof(Py_ssize_t)) == 0:
+                if i > 0:
+                    found = self.tapes[i]
+                    memmove(self.tapes + 1, self.tapes, i * sizeof(RecordedTape))
+                    self.tapes[0] = found
+                return self.tapes
+        return NULL
 
-    Examples
-    --------
-    >>> from micrograd_fast import Value, dot
-    >>> dot([Value(2.0), Value(3.0)], [10, 100]).data
-    320.0
-    """
-    cdef list left = list(w), right = list(x)
-    cdef Py_ssize_t i, n = len(left)
-    cdef bint plain = formulas_unchanged()
-    cdef PyObject *a
-    cdef PyObject *b
-    if n != len(right):
-        raise ValueError(f"dot wants two sequences of one length, found {n} and {len(right)}")
-    for i in range(n):
-        a = list_item(<PyObject *>left, i)
-        b = list_item(<PyObject *>right, i)
-        if multiplies_plainly(a, b):
-            continue
-        plain = False
-        for name, operand in (("w", left[i]), ("x", right[i])):
-            if not is_value(<PyObject *>operand):
-                numeric_term(operand, f"{name}[{i}] of dot")
-    if not plain or n == 0:
-        return sum(map(operator.mul, left, right))
-    return plain_dot(left, right)
+    cdef RecordedTape *record(self, tuple arguments) except? NULL:
+        """The tape for some arguments, recorded now; NULL if an error came in between."""
+        cdef RecordedTape tape
+        cdef unsigned int version = self.value_version
+        cdef size_t larger
+        cdef void *moved
+        # The lists are the caller's, who may change them while Python runs.
+        arguments = copied_lists(arguments)
+        memset(&tape, 0, sizeof(RecordedTape))
+        if not describe(arguments, tape.structure):
+            return NULL
+        try:
+            tape.formula = recorded(self.function, arguments, &tape.is_list)
+        except (ArithmeticError, ValueError, MemoryError):
+            # Perhaps it is the data. Python's function will tell.
+            return NULL
+        except Exception:
+            tape.formula = NULL
+        if self.value_version != version or version_tag(ValueType) != version:
+            free_formula(tape.formula)
+            return NULL
+        if self.find(tape.structure) != NULL:  # the function has called itself
+            free_formula(tape.formula)
+            return self.find(tape.structure)
+        if self.n_tapes == self.tapes_cap:
+            larger = max(<size_t>4, 2 * self.tapes_cap)
+            moved = mg_realloc(self.tapes, larger * sizeof(RecordedTape))
+            if moved == NULL:
+                free_formula(tape.formula)
+                return NULL
+            self.tapes = <RecordedTape *>moved
+            self.tapes_cap = larger
+        memmove(self.tapes + 1, self.tapes, self.n_tapes * sizeof(RecordedTape))
+        self.tapes[0] = tape
+        self.n_tapes += 1
+        self.n_entries += n_entries_of(&tape)
+        while self.n_entries > MOST_ENTRIES and self.n_tapes > 1:
+            self.n_tapes -= 1
+            self.n_entries -= n_entries_of(&self.tapes[self.n_tapes])
+            free_formula(self.tapes[self.n_tapes].formula)
+        return self.tapes
 
+    # Stamping -----------------------------------------------------------------------------------
 
-cdef object plain_dot(list left, list right):
-    cdef Py_ssize_t i, n = len(left)
-    cdef PyObject *a
-    cdef PyObject *b
-    cdef Draft draft
-    cdef mg_node total, product, other
-    for numbers in (left, right):
+    cdef bint is_within(self, double number) noexcept:
+        if self.between:
+            return self.smallest <= number <= self.largest
+        return number == self.smallest or number == self.largest
+
+    cdef Outcome stamp(self, PyObject **arguments, Py_ssize_t n_arguments,
+                       RecordedTape **tape, mg_node *results, size_t n_results) noexcept:
+        """Make the nodes for some arguments. `results` has room for as many as it says, or is NULL
+        to find the tape only. No Python runs here."""
+        cdef Py_ssize_t structure[MOST_ARGUMENTS]
+        cdef mg_number numbers[MOST_ARGUMENTS]
+        cdef size_t n_values = 0, n_numbers = 0
+        cdef Py_ssize_t i, k
+        cdef PyObject *argument
+        cdef mg_status st
+        if n_arguments > MOST_ARGUMENTS or version_tag(ValueType) != self.value_version:
+            return DECLINED
+        memset(structure, 0, sizeof(structure))
+        for i in range(n_arguments):
+            argument = arguments[i]
+            if Py_TYPE(argument) == ValueType:
+                structure[i] = IS_VALUE
+                if not make_room(&argument_nodes, n_values + 1):
+                    return NO_MEMORY
+                argument_nodes.nodes[n_values] = node_of(argument)
+                n_values += 1
+            elif plain_number(argument):
+                structure[i] = IS_NUMBER
+                if not read_plain_number(argument, &numbers[n_numbers]):
+                    return DECLINED
+                if self.bounded and not self.is_within(numbers[n_numbers].value):
+                    return DECLINED
+                n_numbers += 1
+            elif PyList_CheckExact(argument):
+                structure[i] = list_size(argument)
+                if structure[i] == 0:
+                    return DECLINED
+                if not make_room(&argument_nodes, n_values + <size_t>structure[i]):
+                    return NO_MEMORY
+                for k in range(structure[i]):
+                    if Py_TYPE(list_item(argument, k)) != ValueType:
+                        return DECLINED
+                    argument_nodes.nodes[n_values] = node_of(list_item(argument, k))
+                    n_values += 1
+            else:
+                return DECLINED
+        tape[0] = self.find(structure)
+        if tape[0] == NULL:
+            return UNKNOWN
+        if tape[0].formula == NULL:
+            return DECLINED
+        if results == NULL:
+            return STAMPED
+        if tape[0].formula.n_results != n_results:
+            return DECLINED
+        if not make_room(&formula_nodes, tape[0].formula.tape.n_entries):
+            return NO_MEMORY
+        st = mg_formula_stamp(&arena, tape[0].formula, argument_nodes.nodes, numbers,
+                              formula_nodes.nodes, results)
+        if st == MG_OK:
+            return STAMPED
+        return NO_MEMORY if st == MG_NO_MEMORY else FAILED
+
+    cdef Outcome stamp_total(self, PyObject **columns, Py_ssize_t n_columns, Py_ssize_t n,
+                             mg_node *total, Py_ssize_t *unknown) noexcept:
+        """Make the nodes of the sum of the formula over some rows. No Python runs here."""
+        cdef PyObject *arguments[MOST_ARGUMENTS]
+        cdef RecordedTape *tape
+        cdef Outcome outcome = STAMPED
+        cdef mg_node term
+        cdef Py_ssize_t i, k
+        total[0] = mg_arena_literal(&arena, 0.0)
+        if total[0] == MG_NO_NODE:
+            return NO_MEMORY
         for i in range(n):
-            if PyLong_CheckExact(list_item(<PyObject *>numbers, i)):
-                (<list>numbers)[i] = PyLong_AsDouble(list_item(<PyObject *>numbers, i))
-    draft_begin(&draft, 3 * n + 1)
-    total = draft_leaf(&draft, 0.0)
-    for i in range(n):
-        a = list_item(<PyObject *>left, i)
-        b = list_item(<PyObject *>right, i)
-        if Py_TYPE(a) != ValueType:
-            a, b = b, a
-        other = node_of(b) if Py_TYPE(b) == ValueType else draft_leaf(&draft, PyFloat_AS_DOUBLE(b))
-        product = draft_binary(&draft, MG_MUL, node_of(a), other)
-        if i == 0:
-            total = draft_binary(&draft, MG_ADD, product, total)
-        else:
-            total = draft_binary(&draft, MG_ADD, total, product)
-    return draft_end(&draft, &total, 1)[0]
+            for k in range(n_columns):
+                arguments[k] = list_item(columns[k], i)
+            outcome = self.stamp(arguments, n_columns, &tape, &term, 1)
+            if outcome == STAMPED and tape.is_list:
+                mg_arena_discard(&arena, term)
+                outcome = DECLINED
+            if outcome != STAMPED:
+                unknown[0] = i
+                mg_arena_discard(&arena, total[0])
+                break
+            total[0] = mg_sum_step(&arena, total[0], term, i == 0)
+            if total[0] == MG_NO_NODE:
+                outcome = NO_MEMORY
+                break
+        give_back(&argument_nodes)
+        give_back(&formula_nodes)
+        return outcome
 
-
-# Losses -------------------------------------------------------------------------------------------
-
-
-cdef mg_node *node_array(size_t n) except NULL:
-    cdef mg_node *nodes = <mg_node *>mg_realloc(NULL, n * sizeof(mg_node))
-    if nodes == NULL:
-        raise MemoryError(f"no memory for {n} terms of a formula")
-    return nodes
-
-
-def sum_of_squares(predictions, targets):
-    """Build ``sum((p - t) ** 2 ...)``, or return None for what is unusual."""
-    cdef size_t i, n
-    cdef double target
-    cdef Draft draft
-    cdef mg_node total, difference
-    cdef mg_node *terms
-    if not all_plain(predictions) or not all_plain_numbers(targets) or not formulas_unchanged():
-        return None
-    n = len(<list>predictions)
-    numbers = []
-    for t in <list>targets:
-        numbers.append(number_of(<PyObject *>t))
-    terms = node_array(n)
-    try:
-        draft_begin(&draft, 5 * n + 1)
-        for i in range(n):
-            target = PyFloat_AS_DOUBLE(list_item(<PyObject *>numbers, i))
-            # An int has no negative zero: -0 is 0.
-            if target != 0.0 or PyFloat_CheckExact(list_item(<PyObject *>targets, i)):
-                target = -target
-            difference = draft_binary(
-                &draft, MG_ADD, item_node(predictions, i), draft_leaf(&draft, target)
-            )
-            terms[i] = draft_unary(&draft, MG_POW_CONST, difference, 2.0)
-        total = draft_sum(&draft, 0.0, terms, n)
-    finally:
-        mg_free(terms)
-    return draft_end(&draft, &total, 1)[0]
-
-
-def sum_of_hinges(scores, targets):
-    """Build ``sum((1 + -t * s).relu() ...)``, or return None for what is unusual.
-
-    A target that is neither -1 nor +1 is unusual.
-    """
-    cdef size_t i, n
-    cdef double target
-    cdef Draft draft
-    cdef mg_node total, product, margin
-    cdef mg_node *terms
-    if not all_plain(scores) or not all_plain_numbers(targets) or not formulas_unchanged():
-        return None
-    n = len(<list>scores)
-    for t in <list>targets:
-        if t != 1 and t != -1:
+    cdef list stamped(self, tuple arguments, Py_ssize_t n, Outcome *outcome):
+        """The results, of which there are `n`, if the outcome says so."""
+        cdef RecordedTape *tape
+        cdef Py_ssize_t i
+        cdef list results
+        cdef mg_node *nodes = <mg_node *>mg_realloc(NULL, n * sizeof(mg_node))
+        outcome[0] = NO_MEMORY
+        if nodes == NULL:
             return None
-    terms = node_array(n)
-    try:
-        draft_begin(&draft, 6 * n + 1)
-        for i in range(n):
-            target = number_of(list_item(<PyObject *>targets, i))
-            product = draft_binary(
-                &draft, MG_MUL, item_node(scores, i), draft_leaf(&draft, -target)
-            )
-            margin = draft_binary(&draft, MG_ADD, product, draft_leaf(&draft, 1.0))
-            terms[i] = draft_unary(&draft, MG_RELU, margin, 0.0)
-        total = draft_sum(&draft, 0.0, terms, n)
-    finally:
-        mg_free(terms)
-    return draft_end(&draft, &total, 1)[0]
+        try:
+            # Handles first, so that from the nodes on nothing can fail.
+            results = []
+            for i in range(n):
+                results.append(adopt(handle_new()))
+            outcome[0] = self.stamp(items_of(arguments), len(arguments), &tape, nodes, n)
+            if outcome[0] == STAMPED:
+                for i in range(n):
+                    handle_attach(list_item(<PyObject *>results, i), nodes[i])
+            return results
+        finally:
+            mg_free(nodes)
 
+    cdef bint record_rows(self, tuple columns, Py_ssize_t first) except -1:
+        """Record what is unknown of the rows from one on; whether all are known then."""
+        cdef Py_ssize_t structure[MOST_ARGUMENTS]
+        for row in list(zip(*columns))[first:]:
+            if not describe(row, structure):
+                return False
+            if self.find(structure) == NULL and self.record(row) == NULL:
+                return False
+        return True
 
-cdef mg_node draft_shifted_total(Draft *draft, object logits, mg_node *shifted,
-                                 mg_node *exponentials) noexcept:
-    """The logits less their maximum, the exponentials of those, and their sum: 4 * n + 3 nodes."""
-    cdef Py_ssize_t i, n = len(<list>logits)
-    cdef mg_node offset, largest = item_node(logits, 0)
-    for i in range(1, n):
-        largest = draft_binary(draft, MG_MAXIMUM, largest, item_node(logits, i))
-    offset = draft_unary(draft, MG_DETACH, largest, 0.0)
-    offset = draft_binary(draft, MG_MUL, offset, draft_leaf(draft, -1.0))
-    for i in range(n):
-        shifted[i] = draft_binary(draft, MG_ADD, item_node(logits, i), offset)
-    for i in range(n):
-        exponentials[i] = draft_unary(draft, MG_EXP, shifted[i], 0.0)
-    return draft_sum(draft, 0.0, exponentials, n)
+    # Python's function --------------------------------------------------------------------------
 
+    cdef object evaluate(self, tuple arguments, bint are_columns):
+        if self.check is not None:
+            self.check(*arguments)
+        if are_columns:
+            return add_up(list(map(self.function, *arguments)))
+        return self.function(*arguments)
 
-def softmax(logits):
-    """Build the list of ``exp(x - max) / total``, or return None for what is unusual."""
-    cdef size_t i, n
-    cdef Draft draft
-    cdef mg_node inverse
-    cdef mg_node *exponentials
-    if not all_plain(logits) or not formulas_unchanged():
-        return None
-    n = len(<list>logits)
-    exponentials = node_array(2 * n)
-    try:
-        draft_begin(&draft, 5 * n + 4)
-        inverse = draft_unary(
-            &draft,
-            MG_POW_CONST,
-            draft_shifted_total(&draft, logits, exponentials + n, exponentials),
-            -1.0,
-        )
-        for i in range(n):
-            exponentials[i] = draft_binary(&draft, MG_MUL, exponentials[i], inverse)
-        return draft_end(&draft, exponentials, n)
-    finally:
-        mg_free(exponentials)
+    cdef object settle(self, Outcome outcome, tuple arguments, bint are_columns):
+        """What there is to say where nothing was stamped."""
+        give_back(&argument_nodes)
+        give_back(&formula_nodes)
+        if outcome == NO_MEMORY:
+            raise_status(MG_NO_MEMORY, MG_LEAF, 0.0, 0.0)
+        if outcome == DECLINED:
+            return self.evaluate(arguments, are_columns)
+        try:
+            return self.evaluate(arguments, are_columns)
+        except Exception as error:
+            # Its frames would keep the nodes that were made until then.
+            raise error.with_traceback(None)
 
+    # From Python --------------------------------------------------------------------------------
 
-def log_softmax(logits):
-    """Build the list of ``x - max - log(total)``, or return None for what is unusual."""
-    cdef size_t i, n
-    cdef Draft draft
-    cdef mg_node log_total
-    cdef mg_node *shifted
-    if not all_plain(logits) or not formulas_unchanged():
-        return None
-    n = len(<list>logits)
-    shifted = node_array(2 * n)
-    try:
-        draft_begin(&draft, 7 * n + 4)
-        log_total = draft_unary(
-            &draft, MG_LOG, draft_shifted_total(&draft, logits, shifted, shifted + n), 0.0
-        )
-        for i in range(n):
-            shifted[i] = draft_minus(&draft, shifted[i], log_total)
-        return draft_end(&draft, shifted, n)
-    finally:
-        mg_free(shifted)
+    def __call__(self, *arguments):
+        """Call the function, or build what it would.
 
+        Parameters
+        ----------
+        *arguments : Value, list of Value, or number
 
-def sum_of_cross_entropies(rows, classes):
-    """Build ``sum(log(total) - (row[k] - max) ...)``, or return None for what is unusual.
+        Returns
+        -------
+        Value or list of Value
+            What the function returns.
+        """
+        cdef RecordedTape *tape
+        cdef Outcome outcome = DECLINED
+        cdef bint is_list
+        if self.refresh():
+            outcome = self.stamp(items_of(arguments), len(arguments), &tape, NULL, 0)
+            if outcome == UNKNOWN and self.record(arguments) != NULL:
+                outcome = self.stamp(items_of(arguments), len(arguments), &tape, NULL, 0)
+        if outcome == STAMPED:
+            is_list = tape.is_list
+            results = self.stamped(arguments, tape.formula.n_results, &outcome)
+            if outcome == STAMPED:
+                give_back(&argument_nodes)
+                give_back(&formula_nodes)
+                return results if is_list else results[0]
+        return self.settle(outcome, arguments, False)
 
-    A class that a row does not have is unusual.
-    """
-    cdef size_t i, n_rows, widest = 0, n_nodes = 1
-    cdef Draft draft
-    cdef mg_node total, log_total
-    cdef mg_node *terms
-    cdef mg_node *shifted
-    if type(rows) is not list or not formulas_unchanged() or len(<list>rows) != len(classes):
-        return None
-    n_rows = len(<list>rows)
-    for i in range(n_rows):
-        row = (<list>rows)[i]
-        k = (<list>classes)[i]
-        if not all_plain(row) or type(k) is not int or not 0 <= k < len(<list>row):
-            return None
-        widest = max(widest, <size_t>len(<list>row))
-        n_nodes += 4 * <size_t>len(<list>row) + 8
-    terms = node_array(n_rows + 2 * widest)
-    shifted = terms + n_rows
-    try:
-        draft_begin(&draft, n_nodes)
-        for i in range(n_rows):
-            total = draft_shifted_total(&draft, (<list>rows)[i], shifted, shifted + widest)
-            log_total = draft_unary(&draft, MG_LOG, total, 0.0)
-            terms[i] = draft_minus(&draft, log_total, shifted[<size_t>(<list>classes)[i]])
-        total = draft_sum(&draft, 0.0, terms, n_rows)
-    finally:
-        mg_free(terms)
-    return draft_end(&draft, &total, 1)[0]
+    def total(self, *columns):
+        """Sum the formula over rows of arguments, as ``sum`` over ``zip(*columns)`` would.
+
+        Parameters
+        ----------
+        *columns : list
+            One for each argument, all of one length.
+
+        Returns
+        -------
+        Value
+        """
+        cdef Outcome outcome = DECLINED
+        cdef PyObject *handle
+        cdef mg_node total = MG_NO_NODE
+        cdef Py_ssize_t n, n_columns = len(columns), unknown = 0
+        cdef int attempt
+        for attempt in range(2):
+            if not 0 < n_columns <= MOST_ARGUMENTS or not self.refresh():
+                break
+            handle = handle_new()
+            n = list_size(items_of(columns)[0]) if PyList_CheckExact(items_of(columns)[0]) else 0
+            if n > 0 and are_lists_of_length(columns, n):
+                outcome = self.stamp_total(items_of(columns), n_columns, n, &total, &unknown)
+            if outcome == STAMPED:
+                return value_of_sum(handle, total)
+            Py_DECREF(handle)
+            if outcome != UNKNOWN or not self.record_rows(columns, unknown):
+                break
+        return self.settle(outcome, columns, True)

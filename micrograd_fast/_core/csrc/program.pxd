@@ -19,6 +19,7 @@ cdef extern from "program/tape.h":
         uint8_t op
         uint8_t leaf
         uint8_t arity
+        uint8_t flags
 
     ctypedef struct mg_tape:
         mg_entry *entries
@@ -44,6 +45,38 @@ cdef extern from "program/tape.h":
                              mg_tape *tape, mg_node **parameters, mg_refused *refused)
     int mg_tape_is_sound(const mg_tape *tape)
     void mg_tape_free(mg_tape *tape)
+
+
+cdef extern from "program/stamp.h":
+    ctypedef struct mg_number:
+        double value
+        int is_int
+
+    ctypedef struct mg_stamp_literal:
+        uint32_t number
+        int negated
+        double offset
+
+    ctypedef struct mg_stamp_pick:
+        uint32_t number
+        uint32_t first
+        uint32_t n_candidates
+
+    ctypedef struct mg_formula:
+        mg_tape tape
+        mg_stamp_pick *picks
+        mg_stamp_literal *literals
+        uint32_t n_values
+        uint32_t n_picks
+        uint32_t n_literals
+        uint32_t n_numbers
+        uint32_t n_results
+
+    int mg_formula_complete(mg_formula *formula)
+    mg_status mg_formula_stamp(mg_arena *arena, const mg_formula *formula, const mg_node *values,
+                               const mg_number *numbers, mg_node *places, mg_node *results)
+    void mg_formula_free(mg_formula *formula)
+    mg_node mg_sum_step(mg_arena *arena, mg_node total, mg_node term, int first)
 
 
 cdef extern from "program/program.h":

@@ -1,0 +1,195 @@
+# Sums of Values and products of sequences: one loop, and a handle for the result alone.
+#
+# The graph is the one that Python's operators build. Where an operand has operators of its own,
+# they are called.
+
+
+cdef bint all_native(list terms) except -1:
+    for term in terms:
+        if is_value(<PyObject *>term) and not (
+            adds_natively(<PyObject *>term) and multiplies_natively(<PyObject *>term)
+        ):
+            return False
+    return True
+
+
+cdef object as_value(object result):
+    return result if is_value(<PyObject *>result) else (<object>ValueType)(result)
+
+
+cdef double sum_of_numbers(list numbers) except? -1.0:
+    """Python's sum, in whatever arithmetic the numbers bring with them."""
+    try:
+        return require_number(builtins.sum(numbers), "the sum of the first terms")
+    except TypeError:
+        for i, number in enumerate(numbers):
+            require_number(number, f"term {i} of sum")
+        raise
+
+
+cdef object value_of_sum(PyObject *handle, mg_node total):
+    """Complete a handle that was made for a sum; MG_NO_NODE says that memory ran out."""
+    if total == MG_NO_NODE:
+        Py_DECREF(handle)
+        raise_status(MG_NO_MEMORY, MG_ADD, 0.0, 0.0)
+    return adopt(with_handle(handle, total))
+
+
+def sum(values):
+    """Sum Values and numbers from left to right, to the bit as Python's ``sum`` does.
+
+    Parameters
+    ----------
+    values : iterable of Value or number
+        The terms. None at all give ``Value(0.0)``.
+
+    Returns
+    -------
+    Value
+        The root of the same graph that ``builtins.sum`` builds.
+
+    Raises
+    ------
+    TypeError
+        If a term is neither a Value nor a number.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, sum
+    >>> sum([Value(1.0), 2, Value(3.5)]).data
+    6.5
+    """
+    cdef list terms = list(values)
+    cdef Py_ssize_t i, n = len(terms), n_numbers = 0
+    cdef double start = 0.0
+    cdef PyObject *term
+    cdef PyObject *handle
+    cdef mg_node total, node
+    if not all_native(terms):
+        return as_value(builtins.sum(terms))
+    while n_numbers < n and not is_value(list_item(<PyObject *>terms, n_numbers)):
+        n_numbers += 1
+    if n_numbers > 0:
+        start = sum_of_numbers(terms[:n_numbers])
+    if n_numbers == n:
+        return (<object>ValueType)(start)
+    for i in range(n_numbers, n):
+        if not is_value(list_item(<PyObject *>terms, i)):
+            terms[i] = require_number(terms[i], f"term {i} of sum")
+    handle = handle_new()
+    total = mg_arena_literal(&arena, start)
+    for i in range(n_numbers, n):
+        term = list_item(<PyObject *>terms, i)
+        if is_value(term):
+            node = node_of(term)
+        else:
+            node = mg_arena_literal(&arena, PyFloat_AS_DOUBLE(term))
+        # Python starts from the numbers: number + v is v + number.
+        total = mg_sum_step(&arena, total, node, i == n_numbers)
+        if total == MG_NO_NODE:
+            break
+    return value_of_sum(handle, total)
+
+
+def add_up(values):
+    """Python's sum, done here where it can be."""
+    for value in values:
+        if not is_value(<PyObject *>value):
+            return builtins.sum(values)
+    return sum(values)
+
+
+cdef inline bint plain_number(PyObject *number) noexcept:
+    return PyFloat_CheckExact(number) or PyLong_CheckExact(number)
+
+
+cdef bint multiplies_plainly(PyObject *a, PyObject *b) noexcept:
+    """Whether a product is one node, with a leaf for a number."""
+    if Py_TYPE(a) == ValueType:
+        return Py_TYPE(b) == ValueType or plain_number(b)
+    return plain_number(a) and Py_TYPE(b) == ValueType
+
+
+def dot(w, x):
+    """Sum the products ``w[i] * x[i]`` from left to right.
+
+    Parameters
+    ----------
+    w, x : iterable of Value or number
+        Two sequences of one length.
+
+    Returns
+    -------
+    Value
+        The root of the same graph that ``sum(wi * xi for wi, xi in zip(w, x))`` builds.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+    TypeError
+        If an element is neither a Value nor a number.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, dot
+    >>> dot([Value(2.0), Value(3.0)], [10, 100]).data
+    320.0
+    """
+    cdef list left = list(w), right = list(x)
+    cdef Py_ssize_t i, n = len(left)
+    cdef bint plain = adds_natively_itself() and n > 0
+    if n != len(right):
+        raise ValueError(f"w and x of dot must have one length, found {n} and {len(right)}")
+    for i in range(n):
+        if not plain:
+            break
+        plain = multiplies_plainly(list_item(<PyObject *>left, i), list_item(<PyObject *>right, i))
+    if plain:
+        return plain_dot(left, right)
+    try:
+        return sum(map(operator.mul, left, right))
+    except TypeError:
+        for name, operands in (("w", left), ("x", right)):
+            for i in range(n):
+                if not is_value(<PyObject *>operands[i]):
+                    require_number(operands[i], f"{name}[{i}] of dot")
+        raise
+
+
+cdef bint adds_natively_itself() noexcept:
+    cdef PyNumberMethods *slots = ValueType.tp_as_number
+    return slots.nb_add == <void *>value_add and slots.nb_multiply == <void *>value_multiply
+
+
+cdef object plain_dot(list left, list right):
+    cdef Py_ssize_t i, n = len(left)
+    cdef PyObject *a
+    cdef PyObject *b
+    cdef PyObject *handle
+    cdef mg_node total, product, other
+    for numbers in (left, right):
+        for i in range(n):
+            if PyLong_CheckExact(list_item(<PyObject *>numbers, i)):
+                (<list>numbers)[i] = PyLong_AsDouble(list_item(<PyObject *>numbers, i))
+    handle = handle_new()
+    total = mg_arena_literal(&arena, 0.0)
+    for i in range(n):
+        a = list_item(<PyObject *>left, i)
+        b = list_item(<PyObject *>right, i)
+        if Py_TYPE(a) != ValueType:
+            a, b = b, a
+        if Py_TYPE(b) == ValueType:
+            other = node_of(b)
+        else:
+            other = mg_arena_literal(&arena, PyFloat_AS_DOUBLE(b))
+        product = MG_NO_NODE
+        if other != MG_NO_NODE:
+            product = mg_arena_node(&arena, MG_MUL, node_of(a), other, 0.0,
+                                    arena.data[node_of(a)] * arena.data[other])
+            if product == MG_NO_NODE and Py_TYPE(b) != ValueType:
+                mg_arena_discard(&arena, other)
+        total = mg_sum_step(&arena, total, product, i == 0)
+        if total == MG_NO_NODE:
+            break
+    return value_of_sum(handle, total)
