@@ -44,6 +44,17 @@ def test_every_point_of_the_contract_has_tests_in_the_files_that_it_names():
     assert files >= {path.name for path in TESTS.glob("test_contract_*.py")}
 
 
+def test_the_files_that_the_documentation_names_exist():
+    pattern = r"`((?:csrc|docs|examples|micrograd_fast|tests)/[\w/.]+)`"
+    named = {}
+    for page in [*DOCS.glob("*.md"), *DOCS.parent.glob("*.md")]:
+        for path in re.findall(pattern, page.read_text()):
+            named.setdefault(path, page.name)
+    assert len(named) > 20
+    missing = {path for path in named if not (DOCS.parent / path).exists()}
+    assert not missing, {path: named[path] for path in missing}
+
+
 def test_the_programs_of_the_readme_run_and_learn(capsys):
     state = random.getstate()
     programs = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)

@@ -25,6 +25,8 @@ from random_graphs import (
 )
 from support import trace
 
+from micrograd_fast import _core
+
 # Bit for bit against the reference ---------------------------------------------------------------
 
 
@@ -43,7 +45,7 @@ def test_hundreds_of_graphs_have_the_bits_of_the_reference(compiled, reference, 
         sizes.add(len(program.make))
         seen.add(tuple(theirs[1][1]))
         failures += len(theirs[0][1])
-    assert set(met) == set(KINDS), "not every operation occurred"
+    assert set(met) == set(KINDS) >= {name for name, *_ in _core.OPERATIONS}, "some never occur"
     assert min(met.values()) > 100
     assert len(sizes) > 80
     assert len(seen) == 400, "graphs repeat"
