@@ -3,6 +3,7 @@
 Each is a function of an engine that gives what can be seen, to be compared between engines.
 """
 
+import inspect
 import math
 import random
 
@@ -364,27 +365,9 @@ def lists_from_outside(engine):
     return seen
 
 
+#: All of the above, so that none is forgotten.
 SCENARIOS = [
-    recurrent,
-    skip_connections,
-    concatenation_in_every_order,
-    shares_that_arrive_late,
-    layer_met_again_under_a_later_input,
-    one_value_many_times,
-    parameters_as_inputs,
-    hidden_values_used_again,
-    several_samples_and_a_regulariser,
-    training,
-    several_roots_over_one_trunk,
-    weights_that_change_in_between,
-    hooks_on_parameters_and_inputs,
-    gradients_of_every_kind,
-    signs_of_zero_on_the_way_to_a_bias,
-    infinities_that_come_late,
-    infinite_weights_and_zero_grad,
-    numbers_of_every_kind,
-    neurons_that_detach,
-    the_module_changes,
-    patches_and_their_end,
-    lists_from_outside,
+    thing
+    for thing in list(globals().values())
+    if inspect.isfunction(thing) and thing.__module__ == __name__
 ]

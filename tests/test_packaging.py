@@ -269,6 +269,11 @@ def test_every_operation_of_the_table_is_on_value_and_in_the_stub():
         assert method in stubbed, f"{name} is not in _core.pyi"
 
 
+def test_only_the_extension_has_a_stub():
+    """A stub beside a module would hide the module from mypy."""
+    assert [stub.name for stub in PACKAGE.rglob("*.pyi")] == ["_core.pyi"]
+
+
 TYPED_PROGRAM = """
 from fractions import Fraction
 
