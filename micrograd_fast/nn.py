@@ -246,7 +246,7 @@ class Module:
 
         rows = numpy.asarray(x)
         if rows.ndim not in (1, 2):
-            raise ValueError(f"predict wants a row or an array of rows, found {rows.ndim} axes")
+            raise ValueError(f"x must be a row or an array of rows, found {rows.ndim} axes")
         outputs = self._predicted(rows if rows.ndim == 2 else rows[None], numpy)
         if rows.ndim == 2:
             return outputs
@@ -788,7 +788,7 @@ def _has_rows(x: Any) -> bool:
         return False
     n_axes = getattr(x, "ndim", None)
     if n_axes not in (None, 1, 2):
-        raise ValueError(f"a model wants a row or a 2-D array of rows, found {n_axes} axes")
+        raise ValueError(f"inputs must be a row or a 2-D array of rows, found {n_axes} axes")
     return n_axes == 2
 
 
@@ -830,7 +830,7 @@ def _hint(x: Iterable[object]) -> str:
 def _check_size(name: str, size: int) -> None:
     """Refuse a size that is not a positive int."""
     if not hasattr(type(size), "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(size).__name__}")
+        raise TypeError(f"{name} must be an int, found {type(size).__name__}")
     if size < 1:
         raise ValueError(f"{name} must be at least 1, found {size}")
 

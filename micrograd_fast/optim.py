@@ -50,12 +50,12 @@ class _Optimizer:
     def __init__(self, params: _Parameters, defaults: _Group) -> None:
         if not hasattr(params, "__iter__"):
             raise TypeError(
-                "an optimizer wants a list of Values, such as model.parameters(), found"
+                "params must be a list of Values, such as model.parameters(), found"
                 f" {type(params).__name__}"
             )
         groups: list[Any] = list(params)
         if not groups:
-            raise ValueError("an optimizer wants at least one parameter, found an empty list")
+            raise ValueError("params must be one Value or more, found an empty list")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         self.defaults = defaults
@@ -121,14 +121,16 @@ class _Optimizer:
             found = [len(group["params"]) for group in groups]
             wanted = [len(group["params"]) for group in self.param_groups]
             if found != wanted:
-                raise ValueError(f"the state is of groups of {found} parameters, wanted {wanted}")
+                raise ValueError(
+                    f"the state must be of groups of {wanted} parameters, found {found}"
+                )
             columns = [
                 self._columns([state_dict["state"][number] for number in group["params"]])
                 for group in groups
             ]
         except KeyError as error:
             raise ValueError(
-                f"{type(self).__name__} wants {error} in its state, found none"
+                f"the state of {type(self).__name__} must have {error}, found none"
             ) from None
         for i, (saved, (n_steps, first, second)) in enumerate(zip(groups, columns, strict=True)):
             options = {key: option for key, option in saved.items() if key != "params"}
@@ -209,7 +211,7 @@ class SGD(_Optimizer):
             _check(name, group[name])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
-                "nesterov wants a momentum above 0 and a dampening of 0, found"
+                "momentum must be above 0 and dampening 0 for nesterov, found"
                 f" {group['momentum']} and {group['dampening']}"
             )
 

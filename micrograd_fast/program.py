@@ -157,8 +157,8 @@ class Program(_core.Program):
             numbers = _core.as_numbers(argument, "the argument")
             if numbers.shape != (len(chosen),):
                 raise ValueError(
-                    f"a function of {len(chosen)} parameters wants an argument of shape"
-                    f" ({len(chosen)},), found shape {numbers.shape}"
+                    f"the argument must be of shape ({len(chosen)},), a number for each parameter,"
+                    f" found shape {numbers.shape}"
                 )
             for p, number in zip(chosen, numbers.tolist(), strict=True):
                 p.data = number
@@ -216,8 +216,8 @@ class Program(_core.Program):
         length = self._length(wrt)
         if directions.shape != (length,):
             raise ValueError(
-                f"hvp by {length} {self._kind(wrt)} wants a vector of shape ({length},), found"
-                f" shape {directions.shape}"
+                f"vector must be of shape ({length},), a number for each of the"
+                f" {self._kind(wrt)}, found shape {directions.shape}"
             )
         return self._second_order(directions[None], rows, reduction, wrt)[..., 0, :]
 
@@ -385,7 +385,7 @@ def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
         raise ValueError(f"it has no {missing[0]!r}")
     found = str(columns["format"])
     if found != _FILE_FORMAT:
-        raise ValueError(f"its format is {found!r}, wanted {_FILE_FORMAT!r}")
+        raise ValueError(f"its format must be {_FILE_FORMAT!r}, found {found!r}")
     tape: dict[str, Any] = {
         # Only the order of the bytes may be another one: a cast would hide damage.
         name: columns[name].astype(code, casting="equiv").tobytes()
@@ -393,7 +393,7 @@ def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
     }
     for name in ("is_sequence", "fast"):
         if columns[name].dtype != bool:
-            raise ValueError(f"its {name!r} is {columns[name].dtype}, wanted bool")
+            raise ValueError(f"its {name!r} must be bool, found {columns[name].dtype}")
     tape["operations"] = columns["operations"].tolist()
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["is_sequence"] = bool(columns["is_sequence"])
@@ -489,7 +489,7 @@ def freeze(
             f"{output_name} must be a Value or a sequence of Values, found {type(output).__name__}"
         )
     if not outputs:
-        raise ValueError("compile wants at least one output, found an empty sequence")
+        raise ValueError("output must be one Value or more, found an empty sequence")
     if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):
         raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     return _core.freeze(Program, outputs, list(inputs), is_sequence, need_inputs, fast, dtype)

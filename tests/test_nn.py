@@ -388,7 +388,7 @@ def test_a_size_that_is_no_int_is_refused_by_type(engine, size):
         lambda: engine.nn.MLP(size, [1]),
         lambda: engine.nn.MLP(1, [2, size]),
     ):
-        with pytest.raises(TypeError, match=f"must be an int, not {type(size).__name__}"):
+        with pytest.raises(TypeError, match=f"must be an int, found {type(size).__name__}"):
             refused()
 
 

@@ -159,7 +159,7 @@ def test_groups_have_options_of_their_own():
     ],
 )
 def test_bad_arguments_are_refused(error, build):
-    with pytest.raises(error, match=r"found|twice|requires|wants"):
+    with pytest.raises(error, match=r", found|appears twice"):
         build()
 
 
@@ -180,7 +180,7 @@ def test_arguments_of_another_type_are_refused_by_name(build, message):
 
 def test_a_state_of_another_shape_is_refused():
     state = optim.SGD([Value(1.0)]).state_dict()
-    with pytest.raises(ValueError, match=r"\[1\] parameters, wanted \[2\]"):
+    with pytest.raises(ValueError, match=r"groups of \[2\] parameters, found \[1\]"):
         optim.SGD([Value(1.0), Value(2.0)]).load_state_dict(state)
 
 
@@ -193,7 +193,7 @@ def test_a_state_of_another_kind_is_refused_and_nothing_taken_over():
         ({"state": {}}, "param_groups"),
         ({"state": {}, "param_groups": [{"lr": 9.0}]}, "params"),
     ]:
-        with pytest.raises(ValueError, match=f"SGD wants '?{missing}'? in its state"):
+        with pytest.raises(ValueError, match=f"of SGD must have '?{missing}'?, found none"):
             optimizer.load_state_dict(other)
         assert optimizer.state_dict() == state
 

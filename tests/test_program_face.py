@@ -154,7 +154,7 @@ def test_inputs_must_be_distinct_leaves_below_the_output():
             compile(z, inputs)
     with pytest.raises(TypeError, match=r"outputs\[1\] must be a Value, found str"):
         compile([z, "z"])
-    with pytest.raises(ValueError, match="at least one output"):
+    with pytest.raises(ValueError, match="output must be one Value or more, found"):
         compile([])
 
 
@@ -385,7 +385,7 @@ def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
             load_program(path)
     for name in ("fast", "is_sequence"):
         np.savez(path, **{**columns, name: np.array("False")})
-        with pytest.raises(ValueError, match=f"its '{name}' is <U5, wanted bool"):
+        with pytest.raises(ValueError, match=f"its '{name}' must be bool, found <U5"):
             load_program(path)
     np.savez(
         path,
@@ -450,7 +450,7 @@ def test_functions_of_parameters_take_each_of_them_once():
     with pytest.raises(ValueError, match=r"parameters\[2\] is the same Value as parameters\[0\]"):
         program.fun([w, b, w])
     for numbers in ([5.0], [5.0, 6.0, 7.0], 5.0, [[5.0, 6.0]]):
-        with pytest.raises(ValueError, match=r"wants an argument of shape \(2,\), found shape"):
+        with pytest.raises(ValueError, match=r"argument must be of shape \(2,\), .* found shape"):
             program.fun()(numbers)
     with pytest.raises(TypeError, match="the argument must be numbers, found NoneType at index 1"):
         program.fun()([5.0, None])

@@ -154,7 +154,7 @@ class MLP(Module):
 def check_size(name, size):
     """Refuse what is not a positive int."""
     if not hasattr(type(size), "__index__"):
-        raise TypeError(f"{name} must be an int, not {type(size).__name__}")
+        raise TypeError(f"{name} must be an int, found {type(size).__name__}")
     if size < 1:
         raise ValueError(f"{name} must be at least 1, found {size}")
 

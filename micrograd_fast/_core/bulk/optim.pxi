@@ -35,7 +35,7 @@ cdef class Updates:
     def __cinit__(self, list values not None):
         for value in values:
             if not is_value(<PyObject *>value):
-                raise TypeError(f"an optimizer wants Values, found {type(value).__name__}")
+                raise TypeError(f"params must be Values, found {type(value).__name__}")
         self.values = values
         self.moves_known = 0
         self.has_velocity = False
