@@ -16,7 +16,7 @@ from .engine import Value
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any, Literal, TypeAlias
 
     _Values: TypeAlias = Value | Iterable[Value]
@@ -415,20 +415,18 @@ def _check_rows(loss: str, rows: list[list[Any]], classes: list[int]) -> None:
 # Formulas ----------------------------------------------------------------------------------------
 
 
-def _formula(
-    *example: Any, check: Callable[..., None] | None = None, **numbers: Any
-) -> Callable[[Callable[..., Any]], _core.Formula]:
-    return lambda function: _core.Formula(function, example, check, **numbers)
-
-
-@_formula(Value(0.0), 0.0, check=functools.partial(_check_numbers, "mse_loss"))
+@functools.partial(
+    _core.Formula,
+    example=(Value(0.0), 0.0),
+    check=functools.partial(_check_numbers, "mse_loss"),
+)
 def _squared_error(prediction: Value, target: float) -> Value:
     return (prediction - target) ** 2
 
 
-@_formula(
-    Value(0.0),
-    1.0,
+@functools.partial(
+    _core.Formula,
+    example=(Value(0.0), 1.0),
     check=functools.partial(_check_signs, "hinge_loss"),
     smallest=-1.0,
     largest=1.0,
@@ -441,9 +439,9 @@ def _hinge(score: Value, target: float) -> Value:
 # Few programs use more than one bound.
 @functools.lru_cache(maxsize=8, typed=True)
 def _binary_cross_entropy(eps: float) -> _core.Formula:
-    @_formula(
-        Value(0.5),
-        1.0,
+    @functools.partial(
+        _core.Formula,
+        example=(Value(0.5), 1.0),
         check=functools.partial(_check_unit_range, "binary_cross_entropy"),
         smallest=0.0,
         largest=1.0,
@@ -455,9 +453,9 @@ def _binary_cross_entropy(eps: float) -> _core.Formula:
     return formula
 
 
-@_formula(
-    Value(0.0),
-    1.0,
+@functools.partial(
+    _core.Formula,
+    example=(Value(0.0), 1.0),
     check=functools.partial(_check_unit_range, "binary_cross_entropy_with_logits"),
     smallest=0.0,
     largest=1.0,
@@ -473,26 +471,38 @@ def _shifted(logits: list[Value]) -> list[Value]:
     return [x + offset for x in logits]
 
 
-@_formula([Value(0.0), Value(0.0)], check=functools.partial(_check_logits, "softmax"))
+@functools.partial(
+    _core.Formula,
+    example=([Value(0.0), Value(0.0)],),
+    check=functools.partial(_check_logits, "softmax"),
+)
 def _softmax(logits: list[Value]) -> list[Value]:
     exponentials = [x.exp() for x in _shifted(logits)]
     inverse = _core.add_up(exponentials) ** -1
     return [e * inverse for e in exponentials]
 
 
-@_formula([Value(0.0), Value(0.0)], check=functools.partial(_check_logits, "log_softmax"))
+@functools.partial(
+    _core.Formula,
+    example=([Value(0.0), Value(0.0)],),
+    check=functools.partial(_check_logits, "log_softmax"),
+)
 def _log_softmax(logits: list[Value]) -> list[Value]:
     shifted = _shifted(logits)
     log_total = _core.add_up([x.exp() for x in shifted]).log()
     return [x - log_total for x in shifted]
 
 
-@_formula([Value(0.0), Value(0.0)], 0)
+@functools.partial(_core.Formula, example=([Value(0.0), Value(0.0)], 0))
 def _negative_picked(log_probabilities: list[Value], target: int) -> Value:
     return -_core.pick(log_probabilities, target)
 
 
-@_formula([Value(0.0), Value(0.0)], 0, check=functools.partial(_check_rows, "cross_entropy"))
+@functools.partial(
+    _core.Formula,
+    example=([Value(0.0), Value(0.0)], 0),
+    check=functools.partial(_check_rows, "cross_entropy"),
+)
 def _cross_entropy(logits: list[Value], target: int) -> Value:
     shifted = _shifted(logits)
     log_total = _core.add_up([x.exp() for x in shifted]).log()

@@ -3,6 +3,8 @@
 import itertools
 import math
 import random
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from support import bits, outcome, picture
@@ -21,6 +23,11 @@ FORMULAS = {
     "dot, numbers first": lambda engine, x: engine.dot([-0.0, 2, *x[2:]], x),
     "mse": lambda engine, x: losses.mse_loss(x, [0, -0.0, 1.5, *[-2] * (len(x) - 3)]),
     "mse, summed": lambda engine, x: losses.mse_loss(x, [0.25] * len(x), reduction="sum"),
+    "bce": lambda engine, x: losses.binary_cross_entropy(x, [0, 1.0, 0.25, *[1] * (len(x) - 3)]),
+    "bce, of logits": lambda engine, x: losses.binary_cross_entropy_with_logits(
+        x, [0, -0.0, 0.25, *[1] * (len(x) - 3)]
+    ),
+    "nll": lambda engine, x: losses.nll_loss([x, x[:2], x[1:]], [len(x) - 1, 0, 1.0]),
     "hinge": lambda engine, x: losses.hinge_loss(x, [1, -1, 1.0, *[-1.0] * (len(x) - 3)]),
     "softmax": lambda engine, x: engine.dot(losses.softmax(x), [1, 2, *x[2:]]),
     "log_softmax": lambda engine, x: engine.dot(losses.log_softmax(x), [1, 2, *x[2:]]),
@@ -112,10 +119,13 @@ def test_some_of_the_results_can_go_before_the_others():
             "__mul__",
             {*SOFTMAXES, *(name for name in FORMULAS if name.startswith(("dot", "hinge")))},
         ),
-        ("__rmul__", {"dot, numbers first", "hinge"}),
+        ("__rmul__", {"dot, numbers first", "hinge", "bce", "bce, of logits"}),
         ("__sub__", {name for name in FORMULAS if name.startswith(("mse", "log_", "cross"))}),
+        ("__rsub__", {"bce"}),
         ("__pow__", {"mse", "softmax"}),
-        ("__neg__", SOFTMAXES),
+        ("__neg__", {*SOFTMAXES, "nll", "bce"}),
+        ("clip", {"bce"}),
+        ("softplus", {"bce, of logits"}),
         ("maximum", SOFTMAXES),
         ("detach", SOFTMAXES),
         ("exp", SOFTMAXES),
@@ -144,7 +154,8 @@ def test_24_a_patched_operation_is_used_in_formulas(compiled, name, users):
         assert not calls
 
 
-@pytest.mark.parametrize("name", FORMULAS)
+# What `clip` gives of a subclass is a plain Value, and all that "bce" does comes after it.
+@pytest.mark.parametrize("name", [name for name in FORMULAS if name != "bce"])
 def test_a_subclass_among_the_values_has_its_say(compiled, name):
     class Loud(Value):
         pass
@@ -166,8 +177,6 @@ def test_a_subclass_among_the_values_has_its_say(compiled, name):
 
 
 def test_targets_that_are_no_plain_numbers_take_the_long_way(compiled):
-    from fractions import Fraction
-
     x = [Value(0.5), Value(-1.0)]
     assert losses.mse_loss(x, [Fraction(1, 2), True]).data == 2.0
     assert losses.hinge_loss(x, [True, Fraction(-1)]).data == 0.25
@@ -185,6 +194,43 @@ def test_sums_take_what_python_adds(compiled):
     assert outcome(lambda: compiled.dot([Value(1.0)], [None])) == "raises TypeError"
     assert outcome(lambda: compiled.dot([Value(1.0)], [10**400])) == "raises OverflowError"
     assert outcome(lambda: losses.mse_loss([Value(1.0)], [10**400])) == "raises OverflowError"
+
+
+def test_sums_start_in_the_arithmetic_of_their_first_numbers(compiled):
+    """As Python's do: the numbers before the first Value are added by their own rules."""
+    import numpy as np
+
+    starts = [
+        [np.float32(0.1), 0.2],
+        [0.1, np.float32(0.2), np.float64(0.3)],
+        [np.float16(0.1)] * 3,
+        [np.int8(7), True, 5],
+        [Fraction(1, 3), Fraction(1, 3), 1],
+        [Decimal("0.1"), Decimal("0.2")],
+        [True, np.bool_(True)],
+        [2**53, 1, 1],
+    ]
+    for numbers in starts:
+        for terms in ([*numbers, Value(1.0)], [*numbers, Value(1.0), *numbers[1:], Value(0.5)]):
+            found, wanted = compiled.sum(iter(terms)), sum(terms)
+            assert picture(found) == picture(wanted), numbers
+        w, x = [*numbers, Value(0.5)], [Value(0.3), *[Value(-1.5)] * len(numbers)]
+        found, wanted = compiled.dot(w, x), sum(a * b for a, b in zip(w, x, strict=True))
+        assert picture(found) == picture(wanted), numbers
+    numbers = [np.float32(0.1), np.float32(0.7)]
+    found = compiled.dot([*numbers, Value(1.0)], [*numbers, 1.0])
+    assert bits(found.data) == bits(sum([*(n * n for n in numbers), Value(1.0)]).data)
+
+
+@pytest.mark.parametrize("kind", [Fraction, Decimal, bool, "float32", "int8", "float64"])
+def test_targets_of_any_kind_of_number_give_the_graph_of_the_operators(compiled, kind):
+    import numpy as np
+
+    number = getattr(np, kind) if isinstance(kind, str) else kind
+    x = [Value(0.5), Value(-1.25), Value(2.0)]
+    targets = [number(1), number(0), number(1)]
+    found = losses.mse_loss(x, targets, reduction="sum")
+    assert picture(found) == picture(sum((v - t) ** 2 for v, t in zip(x, targets, strict=True)))
 
 
 def test_a_number_that_changes_the_list_while_it_is_read_changes_nothing(compiled):

@@ -67,6 +67,15 @@ cdef class RecordedNumber:
         self.recording.literals.append((self.argument, self.negated, self.offset, leaf))
         return leaf
 
+    def __bool__(self):
+        raise NotRecordable("the formula decides by a number")
+
+    def __eq__(self, other):
+        raise NotRecordable("the formula decides by a number")
+
+    def __hash__(self):
+        raise NotRecordable("the formula decides by a number")
+
     def __neg__(self):
         if self.offset != 0.0:
             return NotImplemented
@@ -130,24 +139,57 @@ cdef bint all_plain(object values) noexcept:
     return True
 
 
-cdef int refuse_attributes(list roots) except -1:
+cdef int refuse_attributes(mg_node root) except -1:
     """Refuse a graph in which something was set on a node: stamping makes bare nodes."""
     cdef mg_order order = take_order()
     cdef size_t i
     cdef PyObject *handle
     cdef bint bare = True
-    for root in roots:
-        if mg_order_build(&arena, node_of(<PyObject *>root), MG_ORDER_ALL, &order) != MG_OK:
-            give_order(&order)
-            raise MemoryError("no memory to record a formula")
+    cdef mg_status st = mg_order_build(&arena, root, MG_ORDER_ALL, &order)
+    if st == MG_OK:
         for i in range(order.n_nodes):
             handle = <PyObject *>arena.handle[order.nodes[i]]
             if handle != NULL:
                 bare = bare and Py_TYPE(handle) == ValueType
                 bare = bare and (<ValueHandle *>handle).dict == NULL
     give_order(&order)
+    if st != MG_OK:
+        raise MemoryError("no memory to record a formula")
     if not bare:
         raise NotRecordable("a node of the formula has attributes")
+    return 0
+
+
+# A tape is recorded by a walk from each of its roots. Roots that share their graph, as the results
+# of a softmax do, are joined for the time of it: a + (b + (c + d)), whose sums come last.
+
+
+cdef mg_node joined(const mg_node *roots, size_t n) except? 0xFFFFFFFF:
+    cdef size_t i
+    cdef mg_node root = roots[n - 1], sum_
+    for i in range(1, n):
+        sum_ = mg_arena_node(&arena, MG_ADD, roots[n - 1 - i], root, 0.0, 0.0)
+        if sum_ == MG_NO_NODE:
+            if i > 1:
+                mg_arena_discard(&arena, root)
+            raise MemoryError("no memory to record a formula")
+        root = sum_
+    return root
+
+
+cdef int take_apart(mg_tape *tape, uint32_t n) except -1:
+    """Have the `n` joined roots as outputs, and not their sums."""
+    cdef uint32_t i, entry = tape.outputs[0]
+    cdef void *moved = mg_realloc(tape.outputs, n * sizeof(uint32_t))
+    if moved == NULL:
+        raise MemoryError("no memory to record a formula")
+    tape.outputs = <uint32_t *>moved
+    for i in range(n - 1):
+        tape.outputs[i] = tape.entries[entry].a
+        entry = tape.entries[entry].b
+    tape.outputs[n - 1] = entry
+    tape.n_outputs = n
+    tape.n_entries -= n - 1
     return 0
 
 
@@ -171,7 +213,8 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
     cdef mg_node *parameters = NULL
     cdef mg_refused refused
     cdef mg_status st
-    cdef Py_ssize_t i
+    cdef mg_node root = MG_NO_NODE
+    cdef uint32_t n_outputs
     cdef list leaves = list(values), outputs = []
     cdef uint32_t first = 0
     for _, candidates, leaf in recording.picks:
@@ -180,7 +223,7 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
     for _, _, _, leaf in recording.literals:
         leaves.append(leaf)
     outputs += results
-    refuse_attributes(outputs)
+    n_outputs = <uint32_t>len(outputs)
     formula = <mg_formula *>mg_calloc(1, sizeof(mg_formula))
     if formula == NULL:
         raise MemoryError("no memory to record a formula")
@@ -207,18 +250,25 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
             formula.literals[formula.n_literals].negated = negated
             formula.literals[formula.n_literals].offset = offset
             formula.n_literals += 1
-        st = mg_tape_record(&arena, roots, <uint32_t>len(outputs), inputs, <uint32_t>len(leaves),
-                            False, &formula.tape, &parameters, &refused)
+        root = joined(roots, n_outputs)
+        refuse_attributes(root)
+        st = mg_tape_record(&arena, &root, 1, inputs, <uint32_t>len(leaves), False, &formula.tape,
+                            &parameters, &refused)
         if st != MG_OK:
             raise MemoryError("no memory to record a formula")
-        if refused.refusal != MG_FREEZABLE or not mg_formula_complete(formula):
+        if refused.refusal != MG_FREEZABLE:
             raise NotRecordable("the formula makes nodes that no operation explains")
+        take_apart(&formula.tape, n_outputs)
+        if not mg_formula_complete(formula):
+            raise NotRecordable("the formula is not one of its arguments alone")
         return formula
     except BaseException:
         mg_formula_free(formula)
         mg_free(formula)
         raise
     finally:
+        if root != MG_NO_NODE and n_outputs > 1:
+            mg_arena_discard(&arena, root)
         mg_free(parameters)
         mg_free(inputs)
         mg_free(roots)
