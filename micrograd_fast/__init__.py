@@ -16,6 +16,17 @@ from . import graph as graph
 from . import optim as optim
 from ._version import __version__
 from .checking import gradcheck
+from .conditions import (
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    where,
+)
 from .config import show_config
 from .engine import Value, dot, sum
 from .losses import (
@@ -45,14 +56,23 @@ __all__ = [
     "compile",
     "cross_entropy",
     "dot",
+    "equal",
     "gradcheck",
+    "greater",
+    "greater_equal",
     "hinge_loss",
     "jit",
+    "less",
+    "less_equal",
     "load_program",
     "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
     "mse_loss",
     "nll_loss",
     "show_config",
     "softmax",
     "sum",
+    "where",
 ]

@@ -152,6 +152,21 @@ def clip_row(low, high):
     )
 
 
+def condition_row(name, holds):
+    """A condition of two numbers, which has no slope."""
+    return Operation(
+        name,
+        name,
+        name,
+        2,
+        lambda a, b: getattr(a, name)(b),
+        lambda a, b: float(holds(a, b)),
+        lambda a, b, y: (-0.0, -0.0),
+        apart,
+        lambda a, b: holds(a, b).double() + 0.0 * a * b,
+    )
+
+
 OPERATIONS = [
     Operation(
         "add",
@@ -281,10 +296,29 @@ OPERATIONS = [
         anywhere(1),
         lambda a: a.detach() + 0.0 * a,  # the detached number alone refuses to go backward
     ),
+    condition_row("less", lambda a, b: a < b),
+    condition_row("less_equal", lambda a, b: a <= b),
+    condition_row("equal", lambda a, b: a == b),
+    condition_row("logical_and", lambda a, b: (a != 0) & (b != 0)),
+    condition_row("logical_or", lambda a, b: (a != 0) | (b != 0)),
+    Operation(
+        "keep",
+        "keep",
+        "keep",
+        2,
+        lambda a, b: a.keep(b),
+        lambda a, b: a if b != 0 else -0.0,
+        lambda a, b, y: (1.0 if b != 0 else -0.0, -0.0),
+        anywhere(2),
+        lambda a, b: torch.where(b != 0, a, -0.0) + 0.0 * b,
+    ),
 ]
 
 #: Operations whose slope is stated, and is not that of their value.
 WITHOUT_DIFFERENCES = ["detach"]
+
+#: What is 1 or 0.
+CONDITIONS = ["less", "less_equal", "equal", "logical_and", "logical_or"]
 
 #: (operation, operands, slopes): the derivative where two formulas meet, stated in the contract.
 KINKS = [
@@ -317,6 +351,16 @@ KINKS = [
     ("maximum", (1.0, math.nan), (0.0, 1.0)),
     ("minimum", (math.nan, 1.0), (1.0, 0.0)),
     ("minimum", (1.0, math.nan), (0.0, 1.0)),
+    ("less", (1.0, 1.0), (0.0, 0.0)),
+    ("less_equal", (1.0, 1.0), (0.0, 0.0)),
+    ("equal", (1.0, 1.0), (0.0, 0.0)),
+    ("equal", (0.0, -0.0), (0.0, 0.0)),
+    ("less", (math.nan, 1.0), (0.0, 0.0)),
+    ("logical_and", (0.0, 1.0), (0.0, 0.0)),
+    ("logical_or", (-0.0, 0.0), (0.0, 0.0)),
+    ("keep", (3.0, 0.0), (0.0, 0.0)),
+    ("keep", (math.inf, -0.0), (0.0, 0.0)),
+    ("keep", (3.0, math.nan), (1.0, 0.0)),
     ("sigmoid", (0.0,), (0.25,)),
     ("softplus", (0.0,), (0.5,)),
     ("gelu", (0.0,), (0.5,)),

@@ -15,6 +15,7 @@ from collections import namedtuple
 from fractions import Fraction
 
 import numpy as np
+from operation_table import CONDITIONS
 from support import METHODS, SPECIAL_NUMBERS, bits, picture
 
 #: make: instructions; script: what is done with the nodes; kinds: which instructions occurred.
@@ -34,7 +35,8 @@ CLASSIC += ["add", "sub", "mul", "truediv", "add number", "sub number", "mul num
 CLASSIC += ["truediv number", "number add", "number sub", "number mul", "number truediv"]
 
 #: What has no differences to be compared with: its derivatives are stated.
-STATED = ["custom", "local_grads", "detach"]
+STATED = ["custom", "local_grads", "detach", "keep", *CONDITIONS]
+STATED += [f"{name} number" for name in ("keep", *CONDITIONS)]
 
 EXPONENTS = [2, 3, -1, 2.0, 0.5, -0.5, 1, 0, 1.7, 4, -2.0, True, np.int64(2), np.float64(3)]
 

@@ -101,7 +101,7 @@ PYTHON_LAYERS = [
     {"engine"},
     {"_state"},
     {"nn"},
-    {"io", "losses", "optim", "data", "program", "config", "_nests"},
+    {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},
     {"_traces"},
     {"tracing", "checking"},
     {"graph", "reference", "reference.engine", "reference.nn"},

@@ -46,7 +46,10 @@ def test_hundreds_of_graphs_have_the_bits_of_the_reference(compiled, reference, 
         seen.add(tuple(theirs[1][1]))
         failures += len(theirs[0][1])
     assert set(met) == set(KINDS) >= {name for name, *_ in _core.OPERATIONS}, "some never occur"
-    assert min(met.values()) > 100
+    # Two numbers are seldom equal, and in tame graphs a result of 0 is drawn again.
+    seldom = {"equal", "equal number"}
+    assert min(n for kind, n in met.items() if kind not in seldom) > 100
+    assert min(met[kind] for kind in seldom) > 10
     assert len(sizes) > 80
     assert len(seen) == 400, "graphs repeat"
     assert (failures > 100) if wild else (failures == 0)

@@ -53,14 +53,46 @@ mg_status mg_backward_node(mg_arena *arena, mg_node node, mg_failure *failure) {
     return propagate(arena, node, failure);
 }
 
+/* A branch that is not taken is not gone through: nothing in it may fail, and it gives no gradient
+ * anything, not even a nan. From the first closed branch on, a sweep remembers which nodes some
+ * propagated node has as an operand, by number; NULL before, when all are. */
+typedef uint8_t *mg_needed;
+
+static inline int is_closed(mg_arena *arena, mg_node node) {
+    return arena->meta[node].op == MG_KEEP && !mg_is_custom(arena, node) &&
+           arena->data[arena->operands[node].b] == 0.0;
+}
+
+static void need_operands(mg_arena *arena, mg_node node, mg_needed needed) {
+    if (arena->meta[node].arity == MG_FUSED) {
+        const mg_call *call = arena->aux[node].call;
+        for (uint32_t i = 0; call->inputs && i < call->n_in; i++)
+            if (call->inputs[i] != MG_NO_NODE) needed[call->inputs[i]] = 1;
+        return;
+    }
+    const mg_node *operands;
+    const uint32_t n_operands = mg_node_operands(arena, node, &operands);
+    for (uint32_t i = is_closed(arena, node); i < n_operands; i++) needed[operands[i]] = 1;
+}
+
+/* Begin to remember at position `i` of the order, which has been propagated. */
+static mg_status begin_to_need(mg_arena *arena, const mg_order *order, size_t i,
+                               mg_needed *needed) {
+    *needed = mg_calloc(arena->top, 1);
+    if (!*needed) return MG_NO_MEMORY;
+    for (size_t j = order->n_nodes; j-- > i;) need_operands(arena, order->nodes[j], *needed);
+    return MG_OK;
+}
+
 /* Propagate the neuron at position `i` of the order, and those before it that follow it in its
  * layer call, highest row first. Returns the position of the last of them. */
-static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i, mg_status *st,
-                                mg_failure *failure) {
+static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i,
+                                const mg_needed needed, mg_status *st, mg_failure *failure) {
     mg_call *call = arena->aux[order->nodes[i]].call;
     const uint32_t high_row = mg_neuron_row(arena, order->nodes[i]);
     uint32_t n = 1;
-    while (i > 0 && n <= high_row && order->nodes[i - 1] == call->neurons[high_row - n]) {
+    while (i > 0 && n <= high_row && order->nodes[i - 1] == call->neurons[high_row - n] &&
+           (!needed || needed[order->nodes[i - 1]])) {
         n++;
         i--;
     }
@@ -72,15 +104,24 @@ static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i
 mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_backward custom,
                             void *context, mg_failure *failure) {
     mg_status st = MG_OK;
+    mg_needed needed = NULL;
     for (size_t i = order->n_nodes; i-- > 0 && st == MG_OK;) {
         const mg_node node = order->nodes[i];
+        if (needed && !needed[node]) continue;
         if (mg_is_custom(arena, node))
             st = custom(context, node);
         else if (arena->meta[node].arity == MG_FUSED)
-            i = propagate_neurons(arena, order, i, &st, failure);
+            i = propagate_neurons(arena, order, i, needed, &st, failure);
         else
             st = propagate(arena, node, failure);
+        if (needed)
+            need_operands(arena, node, needed);
+        else if (st == MG_OK && is_closed(arena, node)) {
+            *failure = (mg_failure){node, 0.0, 0.0};
+            st = begin_to_need(arena, order, i, &needed);
+        }
     }
+    mg_free(needed);
     return st;
 }
 

@@ -16,6 +16,7 @@ Python's cycle collector, not at once.
 
 import builtins
 import math
+import operator
 import types
 
 __all__ = ["Value", "dot", "sum"]
@@ -93,8 +94,16 @@ class Value:
         """
         order = topological_order(self)
         self.grad = 1.0
-        for node in reversed(order):
+        needed = None  # every node is, up to the first branch that is not taken
+        for i, node in enumerate(reversed(order)):
+            if needed is not None and node not in needed:
+                continue
             node._backward()
+            if needed is not None:
+                needed.update(taken_operands(node))
+            elif is_closed(node):
+                done = reversed(order[len(order) - 1 - i :])
+                needed = {operand for node in done for operand in taken_operands(node)}
 
     def zero_grad(self):
         """Set the gradient of this node and of every node under it to 0."""
@@ -212,6 +221,50 @@ class Value:
             self_wins = a >= b or a != a
             self.grad += self_wins * out.grad
             other.grad += (not self_wins) * out.grad
+
+        out._backward = _backward
+        return out
+
+    def _condition(self, other, holds, name):
+        """1.0 or 0.0, by `holds` of the two numbers; no gradient flows through it."""
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(float(holds(self.data, other.data)), (self, other), name)
+
+        def _backward():
+            self.grad += -0.0  # changes no number; 0.0 would change -0.0
+            other.grad += -0.0
+
+        out._backward = _backward
+        return out
+
+    def less(self, other):
+        """Condition: 1 where this is below the other, else 0."""
+        return self._condition(other, operator.lt, "less")
+
+    def less_equal(self, other):
+        """Condition: 1 where this is not above the other, else 0."""
+        return self._condition(other, operator.le, "less_equal")
+
+    def equal(self, other):
+        """Condition: 1 where both are the same number, else 0."""
+        return self._condition(other, operator.eq, "equal")
+
+    def logical_and(self, other):
+        """Condition: 1 where neither is 0, else 0."""
+        return self._condition(other, lambda a, b: a != 0 and b != 0, "logical_and")
+
+    def logical_or(self, other):
+        """Condition: 1 where one is not 0, else 0."""
+        return self._condition(other, lambda a, b: a != 0 or b != 0, "logical_or")
+
+    def keep(self, other):
+        """The number where the condition `other` is not 0, else -0.0, which adds nothing."""
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(self.data if other.data != 0 else -0.0, (self, other), "keep")
+
+        def _backward():
+            self.grad += out.grad if other.data != 0 else -0.0
+            other.grad += -0.0
 
         out._backward = _backward
         return out
@@ -512,6 +565,17 @@ def topological_order(root):
             order.append(node)
             stack.pop()
     return order
+
+
+def is_closed(node):
+    """Whether `node` keeps nothing of its first operand, now: a branch that is not taken."""
+    kept = getattr(node._backward, "__qualname__", "") == "Value.keep.<locals>._backward"
+    return kept and node._children[1].data == 0
+
+
+def taken_operands(node):
+    """The operands that backward goes on to: all, but for a branch that is not taken."""
+    return node._children[1:] if is_closed(node) else node._children
 
 
 def is_number(x):

@@ -51,7 +51,34 @@ static void a_missing_derivative_says_where(void) {
     test_arena_end(arena);
 }
 
+/* (sqrt(0) kept by 0) + 0: the root has no slope, and must not be asked for one. */
+static void a_closed_branch_is_not_gone_into(void) {
+    mg_arena *arena = test_arena_new();
+    const mg_node a = mg_arena_leaf(arena, 0.0), closed = mg_arena_leaf(arena, 0.0);
+    const mg_node root = mg_arena_node(arena, MG_SQRT, a, MG_NO_NODE, 0.0, 0.0);
+    const mg_node kept = mg_arena_node(arena, MG_KEEP, root, closed, 0.0, -0.0);
+    const mg_node sum = mg_arena_node(arena, MG_ADD, kept, a, 0.0, 0.0);
+    mg_order order = {0};
+    mg_failure failure = {MG_NO_NODE, 1.0, 1.0};
+    arena->grad[sum] = 1.0;
+    CHECK(mg_order_build(arena, sum, MG_ORDER_ACTIVE, &order) == MG_OK);
+    mg_testing_fail_allocation(1);
+    CHECK(mg_backward_sweep(arena, &order, count_calls, NULL, &failure) == MG_NO_MEMORY);
+    CHECK(failure.node == kept);
+    mg_testing_fail_allocation(0);
+    arena->grad[a] = arena->grad[kept] = arena->grad[root] = 0.0;
+    CHECK(mg_backward_sweep(arena, &order, count_calls, NULL, &failure) == MG_OK);
+    CHECK(arena->grad[a] == 1.0 && arena->grad[root] == 0.0);
+    /* Open, it is. */
+    arena->data[closed] = 1.0;
+    CHECK(mg_backward_sweep(arena, &order, count_calls, NULL, &failure) == MG_ZERO_DIVISION);
+    mg_order_free(&order);
+    mg_arena_discard(arena, sum);
+    test_arena_end(arena);
+}
+
 void test_backward(void) {
+    a_closed_branch_is_not_gone_into();
     a_custom_backward_takes_the_place_of_the_operation();
     a_missing_derivative_says_where();
 }

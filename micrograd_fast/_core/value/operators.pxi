@@ -310,6 +310,11 @@ cdef PyObject *value_absolute(PyObject *value) except NULL:
     return new_reference((<object>value).abs())
 
 
+def constant(number):
+    """A Value for a plain number, which is a constant when it is frozen."""
+    return adopt(literal(require_number(number, "an operand")))
+
+
 cdef PyObject *value_method(PyObject *self, PyObject *argument, mg_op op) except NULL:
     """Any method of the table: ``v.tanh()``, ``v.maximum(other)``."""
     cdef double number
