@@ -1,7 +1,7 @@
 /* Forward and backward of a call; layer/call.h has the contracts. */
 #include "layer/call.h"
 
-#include "loops/kernels.h"
+#include "loops/loops.h"
 
 #include <string.h>
 
@@ -53,8 +53,8 @@ static mg_status activate(const mg_layer_block *block, const double *sums, uint3
 
 mg_status mg_layer_block_values(const mg_arena *arena, const mg_layer_block *block,
                                 const double *x, double *values, double *failed_pre) {
-    mg_kernels_current()->forward(arena->data + block->base, mg_row_length(block), block->n_rows,
-                                  x, block->n_in, values);
+    mg_loops_current()->rows.forward(arena->data + block->base, mg_row_length(block),
+                                     block->n_rows, x, block->n_in, values);
     return activate(block, values, block->n_rows, values, failed_pre);
 }
 
@@ -81,8 +81,8 @@ static mg_node first_neighbour(const mg_call *call) {
 mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre) {
     mg_layer_block *block = call->block;
     const uint32_t n = call->n_rows;
-    mg_kernels_current()->forward(arena->data + mg_parameter(block, call->first_row, 0),
-                                  mg_row_length(block), n, call->x, call->n_in, call->pre);
+    mg_loops_current()->rows.forward(arena->data + mg_parameter(block, call->first_row, 0),
+                                     mg_row_length(block), n, call->x, call->n_in, call->pre);
     /* The values wait in inner_grad until their nodes exist. */
     mg_status st = activate(block, call->pre, n, call->inner_grad, failed_pre);
     if (st != MG_OK) return st;
@@ -195,7 +195,7 @@ static void backward_fused(mg_arena *arena, const mg_call *call, const mg_weight
     double *x_grad = NULL;
     if (call->first_input != MG_NO_NODE) {
         x_grad = arena->grad + call->first_input;
-        mg_kernels_current()->backward(rows, n_rows, x, x_grad, call->n_in);
+        mg_loops_current()->rows.backward(rows, n_rows, x, x_grad, call->n_in);
         return;
     }
     if (call->inputs) {
@@ -203,7 +203,7 @@ static void backward_fused(mg_arena *arena, const mg_call *call, const mg_weight
         for (uint32_t i = 0; i < call->n_in; i++)
             x_grad[i] = call->inputs[i] != MG_NO_NODE ? arena->grad[call->inputs[i]] : 0.0;
     }
-    mg_kernels_current()->backward(rows, n_rows, x, x_grad, call->n_in);
+    mg_loops_current()->rows.backward(rows, n_rows, x, x_grad, call->n_in);
     if (call->inputs)
         for (uint32_t i = 0; i < call->n_in; i++)
             if (call->inputs[i] != MG_NO_NODE) arena->grad[call->inputs[i]] = x_grad[i];

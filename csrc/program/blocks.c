@@ -21,7 +21,7 @@ void mg_forward_block(mg_strip *strip, const mg_sums *block) {
     if (lanes == 1) {
         for (size_t r = 0; block->start && r < block->n_rows; r++)
             w[r * stride + n_in] = workspace->values[block->start[r]];
-        mg_kernels_current()->forward(w, stride, block->n_rows, x, n_in, out);
+        mg_loops_current()->rows.forward(w, stride, block->n_rows, x, n_in, out);
         return;
     }
     for (size_t r = 0; r < block->n_rows; r++) {
@@ -105,9 +105,9 @@ static void backward_single(mg_strip *strip, const mg_back_sums *block, const do
         if (batch->keep_shares) workspace->gradients[block->weights[r]] = g[r];
     }
     if (add_up)
-        mg_kernels_current()->backward(rows, block->n_rows, x, x_gradient, n_in);
+        mg_loops_current()->rows.backward(rows, block->n_rows, x, x_gradient, n_in);
     else if (x_gradient)
-        mg_kernels_current()->backward_inputs(rows, block->n_rows, x_gradient, n_in);
+        mg_loops_current()->rows.backward_inputs(rows, block->n_rows, x_gradient, n_in);
 }
 
 void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {

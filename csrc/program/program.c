@@ -37,7 +37,12 @@ static void count(mg_schedule *s) {
 static void keep_entries(mg_schedule *s) {
     mg_program *program = s->program;
     program->entries = mg_pool_take(&program->pool, s->n, sizeof *program->entries);
-    if (program->entries) memcpy(program->entries, s->entry, s->n * sizeof *s->entry);
+    program->immediates = mg_pool_take(&program->pool, s->n, sizeof *program->immediates);
+    if (program->pool.failed) return;
+    for (uint32_t i = 0; i < s->n; i++) {
+        program->entries[i] = s->entry[i];
+        program->immediates[i] = (mg_immediates){s->entry[i].k, s->entry[i].h};
+    }
 }
 
 static void schedule(mg_schedule *s) {

@@ -16,29 +16,19 @@
 #define MG_PROGRAM_H
 
 #include "base/pool.h"
-#include "loops/kernels.h"
+#include "loops/loops.h"
 #include "program/tape.h"
 
-typedef uint32_t mg_slot;
-
-#define MG_NO_SLOT UINT32_MAX
+/* How batches of rows are computed. */
+typedef enum {
+    MG_EXACT_ARITHMETIC, /* the graph's bits */
+    MG_FAST_ARITHMETIC,  /* fused products and sums, functions made for lanes */
+    MG_SINGLE_ARITHMETIC /* the same, and sums of products in single precision */
+} mg_arithmetic;
 
 /* Adjoint slots with a meaning of their own: what a first share is added to (0.0, or -0.0, which
  * keeps the share's own sign), and where shares go that nobody wants. */
 enum { MG_ADJOINT_ZERO, MG_ADJOINT_MINUS_ZERO, MG_ADJOINT_UNWANTED, MG_N_SPECIAL_ADJOINTS };
-
-typedef struct {
-    mg_slot y, a, b;
-    uint32_t entry; /* of the tape: immediates */
-} mg_step;
-
-typedef struct {
-    mg_slot y, a, b; /* values */
-    uint32_t entry;
-    mg_slot g;            /* the node's adjoint */
-    mg_slot a_to, a_from; /* the operand's adjoint becomes a_from plus the share */
-    mg_slot b_to, b_from;
-} mg_back_step;
 
 /* Steps [first, first + n) of one operation, or (MG_SUMS_RUN) block number `first`. */
 enum { MG_SUMS_RUN = MG_N_OPS };
@@ -101,8 +91,9 @@ typedef struct {
     mg_tape tape; /* owned */
     mg_pool pool; /* everything that follows */
 
-    mg_entry *entries; /* the tape's, with constants folded, and what the outputs needed */
-    mg_step_run *runs; /* n_uniform, then n_variable */
+    mg_entry *entries;         /* the tape's, with constants folded, and what the outputs needed */
+    mg_immediates *immediates; /* theirs */
+    mg_step_run *runs;         /* n_uniform, then n_variable */
     uint32_t n_uniform, n_variable;
     mg_step *steps;
     mg_sums *sums;

@@ -102,14 +102,13 @@ static mg_status run_tangent(mg_strip *strip, const mg_adjoint_plan *plan) {
 
 static mg_status run_strip(mg_strip *strip) {
     const mg_program *program = strip->program;
-    const mg_steps *steps = mg_steps_for(program->arithmetic);
     const int first = strip->first_row == 0;
     strip->failure.in_sweep = 0;
     mg_status st = MG_OK;
     load_rows(strip);
-    if (first) st = steps->forward(strip, program->runs, program->n_uniform);
+    if (first) st = mg_steps_forward(strip, program->runs, program->n_uniform);
     if (st == MG_OK)
-        st = steps->forward(strip, program->runs + program->n_uniform, program->n_variable);
+        st = mg_steps_forward(strip, program->runs + program->n_uniform, program->n_variable);
     if (st != MG_OK) return st;
     if (strip->batch->values) give_values(strip);
     if (!strip->batch->backward) return MG_OK;
@@ -117,7 +116,7 @@ static mg_status run_strip(mg_strip *strip) {
     seed(strip, plan);
     if (strip->batch->tangent) return run_tangent(strip, plan);
     strip->failure.in_sweep = 1;
-    st = steps->backward(strip, plan);
+    st = mg_steps_backward(strip, plan);
     if (st != MG_OK) return st;
     if (strip->batch->input_gradients) give_input_gradients(strip, plan);
     give_parameter_gradients(strip, plan);
@@ -260,13 +259,34 @@ static mg_status find_failure(const mg_strip *strip, mg_status st, mg_replay_fai
     return st;
 }
 
+/* Take the loops that a program's arithmetic wants from the instruction set in use. */
+static void choose_loops(mg_strip *strip) {
+    const mg_loops *const loops = mg_loops_current();
+    const mg_fast_loops *const fast = loops->fast;
+    const mg_arithmetic arithmetic = strip->program->arithmetic;
+    const int single_lane = strip->workspace->lanes == 1;
+    if (arithmetic == MG_EXACT_ARITHMETIC) {
+        strip->tiles = &loops->tiles;
+        strip->steps = single_lane ? &mg_single_lane : loops->steps;
+    } else {
+        strip->tiles = arithmetic == MG_SINGLE_ARITHMETIC ? &fast->single_tiles : &fast->tiles;
+        strip->steps = single_lane ? fast->single_lane : fast->steps;
+    }
+}
+
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                     mg_replay_failure *failure) {
     const size_t lanes = workspace->lanes;
-    mg_strip strip = {.program = program,
-                      .workspace = workspace,
-                      .batch = batch,
-                      .tiles = mg_tiles_for(program->arithmetic)};
+    mg_strip strip = {.program = program, .workspace = workspace, .batch = batch};
+    choose_loops(&strip);
+    strip.lanes = (mg_lanes){.values = workspace->values,
+                             .adjoints = workspace->adjoints,
+                             .immediates = program->immediates,
+                             .lanes = lanes};
+    if (batch->tangent) {
+        strip.lanes.value_dots = batch->tangent->dual->values;
+        strip.lanes.adjoint_dots = batch->tangent->dual->adjoints;
+    }
     fill_lanes(workspace, program);
     if (batch->tangent) mg_tangent_begin(program, batch->tangent);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {

@@ -1,7 +1,6 @@
-/* The builds of program/steps.inc that give the graph's bits, and the choice between all. */
+/* The loops of loops/loops.h, called on a strip. */
 #include "program/steps.h"
 
-#include "loops/kernels.h"
 #include "ops/power.h"
 #include "program/blocks.h"
 
@@ -32,11 +31,49 @@ mg_status mg_note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b,
     return MG_OK;
 }
 
-#define MG_BUILD "program/steps.inc"
-#include "loops/builds.inc"
+static mg_status forward(mg_strip *strip, const mg_step_run *run) {
+    mg_step_loop *const loop = strip->steps->forward[run->op];
+    const mg_step *step = strip->program->steps + run->first, *const end = step + run->n;
+    while ((step += loop(&strip->lanes, step, (size_t)(end - step))) < end) {
+        const mg_status st = mg_note_failure(strip, step->entry, step->a, step->b, step->y);
+        if (st != MG_OK) return st;
+        step++;
+    }
+    return MG_OK;
+}
 
-const mg_steps *mg_steps_for(mg_arithmetic arithmetic) {
-    static const mg_steps *const builds[] = BUILDS_OF(steps);
-    const size_t build = mg_build_number(arithmetic);
-    return arithmetic == MG_EXACT_ARITHMETIC ? builds[build] : mg_steps_fast(build);
+static mg_status backward(mg_strip *strip, const mg_step_run *run, const mg_back_step *step) {
+    mg_back_step_loop *const loop = strip->steps->backward[run->op];
+    const mg_back_step *const end = step + run->n;
+    while ((step += loop(&strip->lanes, step, (size_t)(end - step))) < end) {
+        const mg_status st = mg_note_failure(strip, step->entry, step->a, step->b, step->y);
+        if (st != MG_OK) return st;
+        step++;
+    }
+    return MG_OK;
+}
+
+mg_status mg_steps_forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_runs) {
+    for (uint32_t i = 0; i < n_runs; i++) {
+        if (runs[i].op == MG_SUMS_RUN) {
+            mg_forward_block(strip, &strip->program->sums[runs[i].first]);
+            continue;
+        }
+        const mg_status st = forward(strip, &runs[i]);
+        if (st != MG_OK) return st;
+    }
+    return MG_OK;
+}
+
+mg_status mg_steps_backward(mg_strip *strip, const mg_adjoint_plan *plan) {
+    for (uint32_t i = 0; i < plan->n_runs; i++) {
+        const mg_step_run *const run = &plan->runs[i];
+        if (run->op == MG_SUMS_RUN) {
+            mg_backward_block(strip, &plan->sums[run->first]);
+            continue;
+        }
+        const mg_status st = backward(strip, run, plan->steps + run->first);
+        if (st != MG_OK) return st;
+    }
+    return MG_OK;
 }

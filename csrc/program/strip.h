@@ -2,7 +2,6 @@
 #ifndef MG_STRIP_H
 #define MG_STRIP_H
 
-#include "loops/tiles.h"
 #include "program/workspace.h"
 
 /* A direction, and what to do with the derivatives along it; see program/tangent.h. */
@@ -41,7 +40,9 @@ typedef struct {
     const mg_program *program;
     mg_workspace *workspace;
     const mg_batch *batch;
-    const mg_tiles *tiles;
+    const mg_tile_loops *tiles;
+    const mg_step_loops *steps;
+    mg_lanes lanes; /* of the workspace, for loops over steps */
     size_t first_row, n_rows;
     mg_replay_failure failure;
     mg_status tangent_status; /* what failed there, if it was in the derivatives */

@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-typedef struct {
-    void (*forward_steps)(mg_strip *strip, const mg_step_run *run);
-    void (*backward_steps)(mg_strip *strip, const mg_back_step *step, const mg_step_run *run);
-} tangent_steps;
-
 /* Whether what came up in a lane counts: going forward, where an operand moves; on the way back,
  * where a gradient or its derivative is not 0. */
 static int counts(const mg_strip *strip, mg_slot a, mg_slot b, mg_slot g, size_t lane) {
@@ -22,10 +17,10 @@ static int counts(const mg_strip *strip, mg_slot a, mg_slot b, mg_slot g, size_t
            dual->adjoints[g * lanes + lane] != 0.0;
 }
 
-/* A step has failed with `st` in some lane. The others go on, because an earlier row may yet fail
- * in a later step. */
-static void note_failure(mg_strip *strip, mg_status st, uint32_t entry, mg_slot a, mg_slot b,
-                         mg_slot y, mg_slot g) {
+/* A step has failed in some lane. The others go on, because an earlier row may yet fail in a later
+ * step. */
+static void note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, mg_slot y,
+                         mg_slot g) {
     const mg_entry *e = &strip->program->entries[entry];
     const double *const values = strip->workspace->values;
     const size_t lanes = strip->workspace->lanes;
@@ -41,16 +36,8 @@ static void note_failure(mg_strip *strip, mg_status st, uint32_t entry, mg_slot 
             mg_op_second((mg_op)e->op, at, other, e->k, e->h, values[y * lanes + l], &found);
         if (found == MG_OK) continue;
         strip->failure = (mg_replay_failure){row, entry, at, other, g != MG_NO_SLOT};
-        strip->tangent_status = st;
+        strip->tangent_status = found;
     }
-}
-
-#define MG_BUILD "program/tangent.inc"
-#include "loops/builds.inc"
-
-static const tangent_steps *current_build(void) {
-    static const tangent_steps *const builds[] = BUILDS_OF(tangent);
-    return builds[mg_build_number(MG_EXACT_ARITHMETIC)];
 }
 
 static void fill(double *numbers, mg_slot slot, size_t lanes, double number) {
@@ -168,29 +155,41 @@ static void backward_block(mg_strip *strip, const mg_back_sums *block) {
     mg_backward_block(strip, block);
 }
 
-static void forward(mg_strip *strip, const tangent_steps *steps, const mg_step_run *runs,
-                    uint32_t n_runs) {
+static void forward_steps(mg_strip *strip, const mg_step_run *run) {
+    mg_step_loop *const loop = mg_loops_current()->tangents->forward[run->op];
+    const mg_step *step = strip->program->steps + run->first, *const end = step + run->n;
+    for (; (step += loop(&strip->lanes, step, (size_t)(end - step))) < end; step++)
+        note_failure(strip, step->entry, step->a, step->b, step->y, MG_NO_SLOT);
+}
+
+static void backward_steps(mg_strip *strip, const mg_step_run *run, const mg_back_step *step) {
+    mg_back_step_loop *const loop = mg_loops_current()->tangents->backward[run->op];
+    const mg_back_step *const end = step + run->n;
+    for (; (step += loop(&strip->lanes, step, (size_t)(end - step))) < end; step++)
+        note_failure(strip, step->entry, step->a, step->b, step->y, step->g);
+}
+
+static void forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_runs) {
     for (uint32_t i = 0; i < n_runs; i++) {
         if (runs[i].op == MG_SUMS_RUN)
             forward_block(strip, &strip->program->sums[runs[i].first]);
         else
-            steps->forward_steps(strip, &runs[i]);
+            forward_steps(strip, &runs[i]);
     }
 }
 
 mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan) {
     const mg_program *program = strip->program;
-    const tangent_steps *steps = current_build();
     strip->tangent_status = MG_OK;
-    if (strip->first_row == 0) forward(strip, steps, program->runs, program->n_uniform);
-    forward(strip, steps, program->runs + program->n_uniform, program->n_variable);
+    if (strip->first_row == 0) forward(strip, program->runs, program->n_uniform);
+    forward(strip, program->runs + program->n_uniform, program->n_variable);
     fill(strip->batch->tangent->dual->adjoints, plan->root, strip->workspace->lanes, 0.0);
     for (uint32_t i = 0; i < plan->n_runs; i++) {
         const mg_step_run *run = &plan->runs[i];
         if (run->op == MG_SUMS_RUN)
             backward_block(strip, &plan->sums[run->first]);
         else
-            steps->backward_steps(strip, plan->steps + run->first, run);
+            backward_steps(strip, run, plan->steps + run->first);
     }
     return strip->tangent_status;
 }

@@ -1,7 +1,7 @@
 /* Workspaces and bindings: how parameters come from the arena and gradients return. */
 #include "program/workspace.h"
 
-#include "loops/tiles.h"
+#include "loops/loops.h"
 
 #include <string.h>
 
@@ -41,7 +41,7 @@ mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
     const size_t n_weights = program->n_weights, n_parameters = program->tape.n_parameters;
     const size_t n_scratch = block_scratch(program->largest_block, lanes);
     const size_t n_tile_room = program->arithmetic == MG_SINGLE_ARITHMETIC
-                                   ? mg_tiles_single_room(program->largest_block, lanes)
+                                   ? mg_single_tiles_room(program->largest_block, lanes)
                                    : 0;
     const size_t n_numbers = n_values + n_adjoints + 3 * n_weights + 2 * n_parameters +
                              program->n_lane_parameters + n_scratch + n_tile_room + 8;
@@ -173,7 +173,7 @@ static uint32_t span_at(const mg_binding *binding, uint32_t place) {
 /* The products of one row of a batch with the gradients of a block's sums. */
 static void add_block_shares(const mg_workspace *workspace, const mg_back_sums *block,
                              const mg_binding *binding, mg_arena *arena) {
-    const mg_kernels *kernels = mg_kernels_current();
+    const mg_row_loops *rows = &mg_loops_current()->rows;
     const uint32_t n = block->n_in + 1;
     double *const x = workspace->scratch;
     for (uint32_t i = 0; i < block->n_in; i++) x[i] = workspace->values[block->x[i]];
@@ -187,7 +187,7 @@ static void add_block_shares(const mg_workspace *workspace, const mg_back_sums *
             const uint32_t begin = s->place > first ? s->place : first;
             const uint32_t end = s->place + s->n < first + n ? s->place + s->n : first + n;
             const mg_weight_row row = {NULL, arena->grad + s->node + (begin - s->place), g};
-            kernels->backward(&row, 1, x + (begin - first), NULL, end - begin);
+            rows->backward(&row, 1, x + (begin - first), NULL, end - begin);
         }
     }
 }

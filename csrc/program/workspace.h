@@ -27,8 +27,6 @@ struct mg_bound_span {
 mg_status mg_binding_set(mg_binding *binding, const mg_program *program, mg_node *nodes);
 void mg_binding_free(mg_binding *binding);
 
-#define MG_MOST_LANES 64
-
 typedef struct mg_workspace {
     struct mg_workspace *next;                      /* of those that are not in use */
     size_t lanes;                                   /* 1, or a multiple of 8 */

@@ -1,6 +1,6 @@
 /* Calls and their expansion: fused neurons against the scalar graph that they stand for. */
 #include "base/memory.h"
-#include "loops/kernels.h"
+#include "loops/loops.h"
 #include "tests/layer/make_layer.h"
 
 static void same_gradients(const layer *a, const layer *b) {
@@ -81,18 +81,18 @@ static void a_call_is_all_or_nothing(void) {
 
 void test_call(void) {
     size_t n;
-    const mg_kernels *const *builds = mg_kernels_available(&n);
+    const mg_loops *const *sets = mg_loops_available(&n);
     CHECK(n >= 1);
     for (size_t i = 0; i < n; i++) {
-        CHECK(mg_kernels_select(builds[i]->name));
+        CHECK(mg_loops_select(sets[i]->name));
         for (int in_order = 0; in_order < 2; in_order++) {
             fused_is_scalar(MG_LEAF, in_order);
             fused_is_scalar(MG_RELU, in_order);
             fused_is_scalar(MG_TANH, in_order);
         }
     }
-    CHECK(!mg_kernels_select("no such build"));
-    mg_kernels_select(builds[0]->name);
+    CHECK(!mg_loops_select("no such set"));
+    mg_loops_select(sets[0]->name);
     expansion_is_all_or_nothing();
     a_call_is_all_or_nothing();
 }

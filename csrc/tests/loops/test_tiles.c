@@ -1,7 +1,8 @@
-/* Tiles of every build and arithmetic against sums one by one, in rooms of just the right size. */
+/* Tiles of every instruction set and rounding against sums one by one, in rooms of just the right
+ * size. */
 #include "tests/check.h"
 
-#include "loops/tiles.h"
+#include "loops/loops.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -28,20 +29,18 @@ static size_t from_1_to(size_t most) {
 
 /* Whether all numbers are as wanted: to the bit, or with an error that 40 terms of at most 4 can
  * come to. */
-static int near(const double *found, const double *wanted, size_t n, mg_arithmetic arithmetic) {
-    static const double most[] = {0.0, 1e-12, 1e-3};
+static int near(const double *found, const double *wanted, size_t n, double most) {
     for (size_t i = 0; i < n; i++)
-        if (!(fabs(found[i] - wanted[i]) <= most[arithmetic])) return 0;
+        if (!(fabs(found[i] - wanted[i]) <= most)) return 0;
     return 1;
 }
 
 /* Rows of weights one number more than n_in apart, as in a program; lanes of 8 and more. */
-static void compare(mg_arithmetic arithmetic) {
-    const mg_tiles *tiles = mg_tiles_for(arithmetic);
+static void compare(const mg_tile_loops *tiles, double most) {
     const size_t n_rows = from_1_to(21), n_in = from_1_to(37), lanes = 8 * from_1_to(8);
     const size_t n_lanes = from_1_to(lanes), stride = n_in + 1, padded = (stride + 7) / 8 * 8;
     const size_t largest = n_rows > n_in ? n_rows : n_in;
-    double *room = malloc(mg_tiles_single_room(largest, lanes) * sizeof *room);
+    double *room = malloc(mg_single_tiles_room(largest, lanes) * sizeof *room);
     double *w = numbers(n_rows * stride), *x = numbers(n_in * lanes), *g = numbers(n_rows * lanes);
     double *turned = numbers(n_lanes * padded), *sums = numbers(n_rows * lanes);
     double *by_x = numbers(n_in * lanes), *by_w = numbers(n_rows * stride);
@@ -67,9 +66,9 @@ static void compare(mg_arithmetic arithmetic) {
     tiles->add_to_inputs(w, offsets, n_rows, g, lanes, found_by_x, n_in, room);
     tiles->add_to_weights(found_by_w, offsets, n_rows, g, lanes, turned, padded, stride, n_lanes,
                           room);
-    CHECK(near(found_sums, sums, n_rows * lanes, arithmetic));
-    CHECK(near(found_by_x, by_x, n_in * lanes, arithmetic));
-    CHECK(near(found_by_w, by_w, n_rows * stride, arithmetic));
+    CHECK(near(found_sums, sums, n_rows * lanes, most));
+    CHECK(near(found_by_x, by_x, n_in * lanes, most));
+    CHECK(near(found_by_w, by_w, n_rows * stride, most));
     double *all[] = {room, w, x, g, turned, sums, by_x, by_w, found_sums, found_by_x, found_by_w};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     free(offsets);
@@ -77,15 +76,12 @@ static void compare(mg_arithmetic arithmetic) {
 
 void test_tiles(void) {
     size_t n;
-    const mg_kernels *const *builds = mg_kernels_available(&n);
-    const char *before = mg_kernels_current()->name;
+    const mg_loops *const *sets = mg_loops_available(&n);
     for (size_t i = 0; i < n; i++) {
-        CHECK(mg_kernels_select(builds[i]->name));
         for (int trial = 0; trial < N_TRIALS; trial++) {
-            compare(MG_EXACT_ARITHMETIC);
-            compare(MG_FAST_ARITHMETIC);
-            compare(MG_SINGLE_ARITHMETIC);
+            compare(&sets[i]->tiles, 0.0);
+            compare(&sets[i]->fast->tiles, 1e-12);
+            compare(&sets[i]->fast->single_tiles, 1e-3);
         }
     }
-    CHECK(mg_kernels_select(before));
 }

@@ -6,15 +6,10 @@ from micrograd_fast._core.csrc.base cimport *
 from micrograd_fast._core.csrc.ops cimport *
 
 
-cdef extern from "loops/kernels.h":
-    ctypedef enum mg_arithmetic:
-        MG_EXACT_ARITHMETIC
-        MG_FAST_ARITHMETIC
-        MG_SINGLE_ARITHMETIC
-
-    ctypedef struct mg_kernels:
+cdef extern from "loops/loops.h":
+    ctypedef struct mg_loops:
         const char *name
 
-    const mg_kernels *const *mg_kernels_available(size_t *n)
-    const mg_kernels *mg_kernels_current()
-    int mg_kernels_select(const char *name)
+    const mg_loops *const *mg_loops_available(size_t *n)
+    const mg_loops *mg_loops_current()
+    int mg_loops_select(const char *name)

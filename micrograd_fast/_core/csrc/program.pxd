@@ -80,6 +80,11 @@ cdef extern from "program/stamp.h":
 
 
 cdef extern from "program/program.h":
+    ctypedef enum mg_arithmetic:
+        MG_EXACT_ARITHMETIC
+        MG_FAST_ARITHMETIC
+        MG_SINGLE_ARITHMETIC
+
     ctypedef struct mg_program_stats:
         uint32_t n_nodes
         uint32_t n_steps

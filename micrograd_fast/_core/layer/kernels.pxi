@@ -1,4 +1,4 @@
-# The choice between the builds of the inner loops.
+# The choice between the instruction sets of the inner loops.
 
 
 def kernels(name=None):
@@ -21,13 +21,13 @@ def kernels(name=None):
         If this machine does not run the build of that name.
     """
     cdef size_t n, i
-    cdef const mg_kernels *const *builds = mg_kernels_available(&n)
+    cdef const mg_loops *const *sets = mg_loops_available(&n)
     names = []
     for i in range(n):
-        names.append(builds[i].name.decode())
-    if name is not None and not mg_kernels_select(name.encode()):
+        names.append(sets[i].name.decode())
+    if name is not None and not mg_loops_select(name.encode()):
         raise ValueError(f"this machine runs the kernels {', '.join(names)}, not {name!r}")
-    return (mg_kernels_current().name.decode(), *names)
+    return (mg_loops_current().name.decode(), *names)
 
 
 def _select_kernels_from_environment():

@@ -1,0 +1,13 @@
+/* The loops for processors with AVX2. */
+#include "loops/sets.h"
+
+#if MG_X86
+MG_BEGIN_TARGET(MG_AVX2)
+#define WIDTH 4
+#define TILE_ROWS 4
+#define NAME "avx2"
+#define SET mg_loops_avx2
+#define FAST_SET mg_fast_loops_avx2
+#include "loops/exact.inc"
+MG_END_TARGET
+#endif

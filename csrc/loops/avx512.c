@@ -1,0 +1,13 @@
+/* The loops for processors with AVX-512. */
+#include "loops/sets.h"
+
+#if MG_X86
+MG_BEGIN_TARGET(MG_AVX512)
+#define WIDTH 8
+#define TILE_ROWS 8
+#define NAME "avx512"
+#define SET mg_loops_avx512
+#define FAST_SET mg_fast_loops_avx512
+#include "loops/exact.inc"
+MG_END_TARGET
+#endif
