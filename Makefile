@@ -13,7 +13,8 @@ c_headers := $(wildcard csrc/*/*.h csrc/*/*.inc csrc/*/*.def)
 # Clang's warning of loops that stay as they are is off, as in setup.py.
 c_flags := -std=c11 -O2 -g -Wall -Wextra -Werror -Wno-pass-failed -ffp-contract=off -Icsrc -DMG_TESTING
 
-.PHONY: demo digits test develop test-c sanitize test-all-pythons fuzz-layers bench lint typecheck docs wheel clean
+.PHONY: demo digits test develop test-c sanitize sanitize-python test-all-pythons fuzz-layers
+.PHONY: bench lint typecheck docs wheel clean
 
 demo: $(VENV)
 	$(install) '.[demo]'
@@ -26,11 +27,13 @@ digits: $(VENV)
 TEST_EXTRA ?= test
 test: $(VENV)
 	$(install) '.[$(TEST_EXTRA)]'
+	$(python) -m pytest --quiet --doctest-modules micrograd_fast
 	$(python) -m pytest $(ARGS)
-	$(python) -m pytest --doctest-modules micrograd_fast
 
+# DEBUG= leaves the debug information out, as an install does.
+DEBUG ?= 1
 develop: $(VENV)
-	MICROGRAD_FAST_WERROR=1 MICROGRAD_FAST_DEBUG=1 $(install) '.[dev]'
+	MICROGRAD_FAST_WERROR=1 MICROGRAD_FAST_DEBUG=$(DEBUG) $(install) '.[dev]'
 
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +51,23 @@ sanitize: build/sanitize
 build/sanitize: $(c_sources) $(c_headers)
 	@mkdir -p build
 	$(CC) $(c_flags) -fsanitize=address,undefined -fno-sanitize-recover=all $(c_sources) -lm -o $@
+
+# The tests in Python, with a build of the extension that stops at the first wrong access to
+# memory. It lies in a folder of its own, from where it is found first; the sanitizer's library,
+# and the C++ library that it wants to find, go before all others. Leaks are Python's own: what
+# it keeps to the end. Without pytest's fault handler, so that the sanitizer's own report is seen.
+sanitized := $(abspath build/sanitize-python)
+SANITIZED_TESTS ?= tests
+sanitize-python: $(VENV)
+	$(install) '.[$(TEST_EXTRA)]'
+	rm -rf $(sanitized)
+	MICROGRAD_FAST_SANITIZE=1 $(python) setup.py --quiet build --build-lib $(sanitized)
+	cd $(sanitized) && export PYTHONMALLOC=malloc UBSAN_OPTIONS=print_stacktrace=1 \
+	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+	    LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" && \
+	$(python) -c 'import micrograd_fast._core as c; assert "sanitize" in c.build_info()["flags"]' && \
+	$(python) -m pytest --config-file=$(abspath pyproject.toml) --rootdir=$(CURDIR) \
+	    -p no:faulthandler -m "not memory and not slow" $(ARGS) $(addprefix $(CURDIR)/,$(SANITIZED_TESTS))
 
 # PyTorch is left out: it is not built for every Python, and its answers do not depend on it.
 test-all-pythons:

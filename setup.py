@@ -57,6 +57,11 @@ MSVC_STRICT_FLAGS = ["/W3", "/WX"]
 # Five sixths of the library would be debug information, which a user's install does without.
 DEBUG = is_set("MICROGRAD_FAST_DEBUG")
 
+# Let the extension stop at the first wrong access to memory and the first undefined operation;
+# a Python that loads it needs the sanitizer's library before all others, see the Makefile.
+SANITIZE = is_set("MICROGRAD_FAST_SANITIZE")
+SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
 FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 CROSSING = "micrograd_fast/_core/core.pyx"
 CROSSING_PARTS = sorted(glob("micrograd_fast/_core/**/*.px*", recursive=True))
@@ -90,10 +95,15 @@ class BuildExtension(build_ext):
             "msvc" if msvc else "clang" if "clang" in version else "gcc"
         ]
         flags = MSVC_FLAGS if msvc else UNIX_FLAGS
+        if SANITIZE:
+            # Not -O3 and the crossing's flags, which would take minutes.
+            flags = [*flags, *SANITIZE_FLAGS, "-O1"]
+            self.crossing_flags = []
+            extension.extra_link_args += SANITIZE_FLAGS
         extension.define_macros.append(("MG_BUILD_FLAGS", '"{}"'.format(" ".join(flags))))
         extension.extra_compile_args = list(flags)
         if not msvc:
-            extension.extra_compile_args.append("-g" if DEBUG else "-g0")
+            extension.extra_compile_args.append("-g" if DEBUG or SANITIZE else "-g0")
         if STRICT:
             extension.extra_compile_args += MSVC_STRICT_FLAGS if msvc else UNIX_STRICT_FLAGS
         circumstances = [
@@ -140,6 +150,7 @@ class BuildExtension(build_ext):
             objects,
             str(library),
             libraries=self.get_libraries(extension),
+            extra_postargs=extension.extra_link_args,
             export_symbols=self.get_export_symbols(extension),
             build_temp=self.build_temp,
             target_lang="c",
