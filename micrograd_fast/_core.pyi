@@ -34,6 +34,13 @@ class Value:
         _children: Iterable[Value] = ...,
         _op: str = ...,
         label: str = ...,
+        *,
+        children: Iterable[Value] = ...,
+        prev: Iterable[Value] = ...,
+        _prev: Iterable[Value] = ...,
+        parents: Iterable[Value] = ...,
+        op: str = ...,
+        name: str = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -42,6 +49,14 @@ class Value:
         children: Iterable[Value] = ...,
         local_grads: Sequence[_Number] = ...,
         label: str = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        data: _Number,
+        label: str,
+        _children: Iterable[Value] = ...,
+        _op: str = ...,
     ) -> None: ...
     @property
     def _prev(self) -> set[Value]: ...

@@ -30,6 +30,84 @@ def test_06_positional_and_keyword_forms_of_the_first_dialect(engine):
         assert node._prev == {a, b}
 
 
+def test_06_a_text_in_second_place_is_the_label(engine):
+    a, b = engine.Value(1.0), engine.Value(2.0)
+    assert engine.Value(3.0, "x").label == "x"
+    assert engine.Value(3.0, "").label == ""
+    for node in [
+        engine.Value(3.0, "c", (a, b), "+"),
+        engine.Value(3.0, "c", "+", (a, b)),
+        engine.Value(3.0, "c", [a, b], op="+"),
+        engine.Value(3.0, "c", children=(a, b), op="+"),
+    ]:
+        assert (node.data, node.label, node._op) == (3.0, "c", "+")
+        assert node._children == (a, b)
+
+
+@pytest.mark.parametrize("children", ["_children", "children", "prev", "_prev", "parents"])
+@pytest.mark.parametrize("op", ["_op", "op"])
+@pytest.mark.parametrize("label", ["label", "name"])
+def test_06_keywords_are_taken_for_what_they_mean(engine, children, op, label):
+    a, b = engine.Value(1.0), engine.Value(2.0)
+    node = engine.Value(3.0, **{children: (a, b), op: "+", label: "c"})
+    assert (node.data, node._op, node.label) == (3.0, "+", "c")
+    assert node._children == (a, b)
+    node = engine.Value(3.0, **{children: {a}, "local_grads": (4.0,)})
+    node.backward()
+    assert (a.grad, b.grad) == (4.0, 0.0)
+
+    class Sub(engine.Value):
+        pass
+
+    assert Sub(3.0, **{children: (a,), label: "s"})._children == (a,)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"_children": (), "prev": ()},
+        {"op": "+", "_op": "*"},
+        {"label": "a", "name": "b"},
+    ],
+)
+def test_06_one_meaning_twice_is_a_type_error(compiled, arguments):
+    """Even where both say the same: the compiled engine tells "not given" from "empty"."""
+    with pytest.raises(TypeError, match="twice"):
+        compiled.Value(1.0, **arguments)
+
+
+def test_06_a_name_that_is_none_is_refused_with_those_that_are(compiled):
+    with pytest.raises(TypeError) as refusal:
+        compiled.Value(1.0, colour="red")
+    for name in ("Value()", "colour", "_children", "parents", "op", "label", "local_grads"):
+        assert name in str(refusal.value)
+    for attempt in [
+        lambda: compiled.Value(),
+        lambda: compiled.Value(1.0, (), "", "", "more"),
+        lambda: compiled.Value(1.0, data=2.0),
+        lambda: compiled.Value(1.0, third="+"),
+    ]:
+        with pytest.raises(TypeError, match=r"Value\(\)"):
+            attempt()
+
+
+def test_06_a_failed_initialisation_changes_nothing(compiled):
+    a = compiled.Value(2.0)
+    node = compiled.Value(3.0, (a,), (5.0,), "old")
+    user = node * 2
+    for arguments in [
+        ("text",),
+        (1.0, (5,)),
+        (1.0, (a,), (1.0, 2.0)),
+        (1.0, (user,), (1.0,), "new"),
+        (1.0, (node,), "new op"),
+    ]:
+        with pytest.raises((TypeError, ValueError, RuntimeError)):
+            node.__init__(*arguments)
+        assert (node.data, node._children, node._local_grads) == (3.0, (a,), (5.0,))
+        assert (node.label, node._op) == ("old", "")
+
+
 def test_06_a_node_with_an_op_text_alone_has_no_derivative(engine):
     """The text names the operation; what backward does is up to `_backward`."""
     a, b = engine.Value(1.0), engine.Value(2.0)

@@ -56,18 +56,23 @@ class Value:
 
     _given_local_grads = None  # set only on the nodes that were made with `local_grads`
 
-    def __init__(self, data, _children=(), _op="", label="", *, children=(), local_grads=None):
+    def __init__(self, data, _children=(), _op="", label="", **names):
+        children, op, local_grads = _children, _op, None
+        if names or isinstance(_children, str) or not isinstance(_op, str):
+            data, children, op, local_grads, label = arguments((data, children, op, label), names)
         self.data = data if type(data) is float else as_float(data)
         self.grad = 0.0
         self.label = label
-        self._op = _op
-        self._children = _children = tuple(_children or children)
+        self._op = op
+        self._children = children = tuple(children)
         self._backward = do_nothing
-        for child in _children:
+        for child in children:
             if not isinstance(child, Value):
                 raise TypeError(f"an operand must be a Value, not {type(child).__name__}")
-        if local_grads is not None or not isinstance(_op, str):
-            self._use_local_grads(_op if local_grads is None else local_grads)
+        if not isinstance(op, str):
+            raise TypeError(f"_op must be a str, found {type(op).__name__}")
+        if local_grads is not None:
+            self._use_local_grads(local_grads)
 
     def _use_local_grads(self, local_grads):
         """Backpropagate by the given derivatives, one for each operand."""
@@ -75,8 +80,6 @@ class Value:
         local_grads = tuple(as_float(local_grad) for local_grad in local_grads)
         if len(local_grads) != len(children):
             raise ValueError(f"{len(children)} operands but {len(local_grads)} local gradients")
-        if not isinstance(self._op, str):
-            self._op = ""
         self._given_local_grads = local_grads
 
         def _backward():
@@ -545,6 +548,53 @@ def dot(w, x):
     if len(w) != len(x):
         raise ValueError(f"dot needs two lists of one length, found {len(w)} and {len(x)}")
     return sum(wi * xi for wi, xi in zip(w, x))
+
+
+MEANINGS = {
+    "children": "children",
+    "prev": "children",
+    "_prev": "children",
+    "parents": "children",
+    "op": "op",
+    "local_grads": "local_grads",
+    "name": "label",
+}
+
+
+def arguments(places, names):
+    """What the arguments of `Value` mean: data, children, op, local gradients, label.
+
+    A str in second place is the label, a tuple or list of numbers in third place is the local
+    gradients, and there are other names for some.
+    """
+    data, second, third, fourth = places
+    found = {"data": data}
+
+    def take(meaning, argument, default):
+        if type(argument) is not type(default) or argument != default:
+            if meaning in found:
+                raise TypeError(f"Value() takes {meaning} once, found it twice")
+            found[meaning] = argument
+
+    if isinstance(second, str):
+        take("label", second, "")
+        take("op" if isinstance(third, str) else "children", third, "")
+        take("op" if isinstance(fourth, str) else "children", fourth, "")
+    else:
+        take("children", second, ())
+        take("op" if isinstance(third, str) else "local_grads", third, "")
+        take("label", fourth, "")
+    for name, argument in names.items():
+        if name not in MEANINGS:
+            raise TypeError(f"Value() takes no argument {name!r}")
+        take(MEANINGS[name], argument, None)
+    return (
+        data,
+        found.get("children", ()),
+        found.get("op", ""),
+        found.get("local_grads"),
+        found.get("label", ""),
+    )
 
 
 def topological_order(root):

@@ -251,8 +251,8 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
     cdef bint unpatched = (
         ValueType.tp_init == <void *>value_init and ValueType.tp_new == <void *>value_new
     )
-    cdef list positional = []
-    cdef dict named = {}
+    cdef list positional
+    cdef dict named
     if n_args == 1 and keywords == NULL and unpatched:
         number = require_number(<object>args[0], "data")
         self = handle_new()
@@ -263,6 +263,8 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
             raise
         return self
 
+    positional = []
+    named = {}
     for i in range(n_args):
         positional.append(<object>args[i])
     if keywords != NULL:

@@ -95,13 +95,14 @@ Parameters
 data : number
     Anything with ``__float__`` or ``__index__``; kept as a C double.
 _children : iterable of Value, optional
-    The operands that this value was computed from, in order (also ``children``).
+    The operands that this value was computed from, in order (also ``children``, ``prev``,
+    ``_prev``, ``parents``). A str in this place is the label; the operands and ``_op`` follow it.
 _op : str, optional
-    The name of the operation. A tuple or list of numbers in this place is taken as
+    The name of the operation (also ``op``). A tuple or list of numbers in this place is taken as
     ``local_grads``, the derivatives by each child: ``backward`` then adds
     ``local_grad * self.grad`` to each child's gradient.
 label : str, optional
-    A name for drawings.
+    A name for drawings (also ``name``).
 
 Raises
 ------
@@ -278,6 +279,8 @@ cdef object make_type():
 
 Value = make_type()
 ValueType = <PyTypeObject *><PyObject *>Value
+own_data = Value.data
+own_grad = Value.grad
 ValueType.tp_vectorcall = <void *>value_vectorcall
 # Not by the table of slots, which would give the class methods of these names that it does not have:
 # the answers are those of any object, and only a traced function is told of the question.
