@@ -5,6 +5,7 @@ import math
 import operator
 import weakref
 
+import numpy as np
 import pytest
 
 # 10: data, grad, label, _op ----------------------------------------------------------------------
@@ -311,3 +312,93 @@ def test_12_a_weakly_referenced_node_lives_as_long_as_its_graph(engine):
     gc.collect()
     assert reference() is None
     assert len(died) == 1
+
+
+def test_10_data_and_grad_are_written_the_same_by_every_path(compiled):
+    """Directly, by setattr, by the descriptor, for a subclass, and past a patch and its end."""
+
+    class Sub(compiled.Value):
+        pass
+
+    written = []
+
+    class Shouting(compiled.Value):
+        @property
+        def data(self):
+            return -1.0
+
+        @data.setter
+        def data(self, number):
+            written.append(number)
+
+    def write(value, name, number):
+        if name == "data":
+            value.data = number
+        else:
+            value.grad = number
+
+    ways = [
+        write,
+        setattr,
+        lambda value, name, number: compiled.Value.__dict__[name].__set__(value, number),
+        lambda value, name, number: setattr(value, "".join(list(name)), number),
+        compiled.Value.__setattr__,
+    ]
+    for value in (compiled.Value(1.0), Sub(1.0), compiled.Value(1.0, label="x")):
+        for name in ("data", "grad"):
+            for way in ways:
+                for number in (2, True, -0.0, np.float32(0.5), np.int64(3), math.inf, 10**20):
+                    way(value, name, number)
+                    read = getattr(value, name)
+                    assert (type(read), read) == (float, float(number))
+                    assert math.copysign(1.0, read) == math.copysign(1.0, float(number))
+                for wrong in ("1", None, 1j, [1.0]):
+                    with pytest.raises(TypeError, match=name):
+                        way(value, name, wrong)
+                with pytest.raises(OverflowError):
+                    way(value, name, 10**400)
+    shouting = Shouting(1.0)
+    shouting.data = 5.0
+    assert (shouting.data, written) == (-1.0, [5.0])
+    for name in ("data", "grad"):
+        with pytest.raises(AttributeError):
+            delattr(compiled.Value(1.0), name)
+
+
+@pytest.mark.parametrize("name", ["data", "grad"])
+def test_10_an_attribute_that_is_replaced_in_the_class_is_the_one_that_is_written(compiled, name):
+    value = compiled.Value(1.0)
+    write = compile(f"value.{name} = 2.0", "", "exec")
+    exec(write)
+    own, written = compiled.Value.__dict__[name], []
+    for _ in range(2):
+        setattr(
+            compiled.Value,
+            name,
+            property(lambda self: 7.0, lambda self, number: written.append(number)),
+        )
+        try:
+            exec(write)
+            assert getattr(value, name) == 7.0
+        finally:
+            setattr(compiled.Value, name, own)
+        setattr(value, name, 0.0)
+        exec(write)
+        assert getattr(value, name) == 2.0
+    assert written == [2.0, 2.0]
+
+
+def test_12_values_have_no_order(engine):
+    a, b = engine.Value(1.0), engine.Value(2.0)
+    for compare in (operator.lt, operator.le, operator.gt, operator.ge):
+        for other in (b, 2, 2.0, np.float64(2.0)):
+            with pytest.raises(TypeError):
+                compare(a, other)
+    assert (a == engine.Value(1.0), a == 1.0, a == a) == (False, False, True)
+
+
+def test_12_a_division_by_zero_is_the_powers(engine):
+    a, zero = engine.Value(1.0), engine.Value(0.0)
+    for divide in (lambda: a / zero, lambda: a / 0, lambda: 1 / zero):
+        with pytest.raises(ZeroDivisionError, match="negative power"):
+            divide()

@@ -8,14 +8,8 @@
 # counts it up: attributes and lists of modules (nn.py), hooks, re-initialised parameters.
 
 cdef extern from "Python.h":
-    unsigned int version_tag "MG_VERSION_TAG"(PyTypeObject *)
     PyObject *PyList_New(Py_ssize_t) except NULL
     void PyList_SET_ITEM(PyObject *, Py_ssize_t, PyObject *)
-
-cdef extern from *:
-    """
-    #define MG_VERSION_TAG(type) ((type)->tp_version_tag)
-    """
 
 mg_layer_attach(&arena)
 

@@ -236,7 +236,53 @@ cdef PyObject *get_dict(PyObject *self, void *closure) except NULL:
     return generic_dict(self, NULL)
 
 
+# data and grad are written by a direct path, past the look-up in the type: a training loop does it
+# for every parameter. Names in code are interned, so that to compare addresses will do; any other
+# name, a subclass, a replaced attribute of the class and a thread that watches go the ordinary way.
+#
+# There is no such path for reading. It would want a tp_getattro of our own, and a type that has one
+# has its methods bound anew for every call: measured with CPython 3.11, 8 ns less for v.data and 65
+# more for v.relu().
+
+cdef str DATA = "data"
+cdef str GRAD = "grad"
+cdef object own_data = None, own_grad = None  # the attributes that the type was made with
+cdef unsigned int known_tag = 0               # the version of the type that was looked at last
+cdef bint data_and_grad_are_own = False       # ... and what was found
+
+
+cdef bint look_at_type() except -1:
+    """Find out whether ``data`` and ``grad`` still are the type's own attributes."""
+    global known_tag, data_and_grad_are_own
+    # In this order, and a look-up first of all: that is what gives a modified type its next tag.
+    data = getattr(<object>ValueType, DATA, None)
+    known_tag = version_tag(ValueType)
+    data_and_grad_are_own = data is own_data and (
+        getattr(<object>ValueType, GRAD, None) is own_grad
+    )
+    return known_tag != 0 and data_and_grad_are_own
+
+
+cdef inline bint goes_directly(PyObject *self) except -1:
+    if Py_TYPE(self) != ValueType or watches is not None:
+        return False
+    if known_tag != 0 and known_tag == version_tag(ValueType):
+        return data_and_grad_are_own
+    return look_at_type()
+
+
 cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except -1:
+    cdef double number
+    if name == <PyObject *>DATA and entry != NULL and goes_directly(self):
+        number = require_number(<object>entry, DATA)
+        note_data_write(node_of(self))
+        arena.data[node_of(self)] = number
+        return 0
+    if name == <PyObject *>GRAD and entry != NULL and goes_directly(self):
+        number = require_number(<object>entry, GRAD)
+        note_grad_write(number)
+        arena.grad[node_of(self)] = number
+        return 0
     generic_setattr(self, name, entry)
     if (<ValueHandle *>self).tracked != TRACKED:
         if Py_TYPE(self) != ValueType:  # __class__ was assigned

@@ -80,10 +80,17 @@ cdef int to_number(PyObject *candidate, double *number) except -1:
     return unusual_number(<object>candidate, number)
 
 
-cdef double require_number(object candidate, str what) except? -1.0:
-    cdef double number = 0.0
+cdef inline double require_number(object candidate, str what) except? -1.0:
+    """The number as a double, or TypeError that says what must be one."""
     if PyFloat_CheckExact(<PyObject *>candidate):
         return PyFloat_AS_DOUBLE(<PyObject *>candidate)
+    if PyLong_CheckExact(<PyObject *>candidate):
+        return PyLong_AsDouble(<PyObject *>candidate)
+    return require_unusual_number(candidate, what)
+
+
+cdef double require_unusual_number(object candidate, str what) except? -1.0:
+    cdef double number = 0.0
     if to_number(<PyObject *>candidate, &number) == NOT_A_NUMBER:
         found = type(candidate).__name__
         if is_value(<PyObject *>candidate):

@@ -43,6 +43,13 @@ cdef extern from *:
     PyObject *new_untracked_handle(PyTypeObject *) except NULL
     PyObject *new_tracked_handle(PyTypeObject *) except NULL
 
+cdef extern from *:
+    """
+    /* Another number whenever the type or a base is changed, 0 until something is looked up. */
+    #define MG_VERSION_TAG(type) ((type)->tp_version_tag)
+    """
+    unsigned int version_tag "MG_VERSION_TAG"(PyTypeObject *)
+
 cdef extern from "Python.h":
     ctypedef struct PyNumberMethods:
         void *nb_add
