@@ -36,7 +36,8 @@ static mg_status activate(const mg_layer_block *block, const double *sums, uint3
         return MG_OK;
     }
     if (block->activation == MG_RELU) {
-        for (uint32_t r = 0; r < n; r++) values[r] = sums[r] < 0 ? 0.0 : sums[r];
+        for (uint32_t r = 0; r < n; r++)
+            values[r] = mg_op_value(MG_RELU, sums[r], 0.0, 0.0, 0.0, NULL);
         return MG_OK;
     }
     for (uint32_t r = 0; r < n; r++) {
@@ -244,7 +245,7 @@ mg_status mg_call_backward(mg_arena *arena, mg_call *call, uint32_t high_row, ui
         if (call->activation == MG_LEAF)
             g = g_out;
         else if (call->activation == MG_RELU)
-            g = (y > 0) * g_out;
+            g = mg_op_adjoint_a(MG_RELU, pre, 0.0, 0.0, 0.0, y, g_out, NULL);
         else
             g = mg_op_adjoint_a(call->activation, pre, 0.0, call->activation_k, 0.0, y, g_out,
                                 &st);

@@ -196,23 +196,6 @@ double mg_normal_pdf(double a, mg_status *st) {
     return mg_exp(-0.5 * (a * a), st) * MG_INV_SQRT_2PI;
 }
 
-double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double y, double g,
-                       mg_status *st) {
-    switch (op) {
-    case MG_LEAF:
-    case MG_LOCAL:
-    case MG_NEURON:
-    case MG_N_OPS:
-        break;
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                           \
-    case MG_##ID:                                                                                 \
-        return adjoint_a;
-#include "ops/ops.def"
-#undef OP
-    }
-    return 0.0;
-}
-
 double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double y, double g,
                        mg_status *st) {
     (void)k, (void)h;

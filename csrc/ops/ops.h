@@ -115,9 +115,25 @@ static inline double mg_op_value(mg_op op, double a, double b, double k, double 
     return a;
 }
 
-/* The two adjoints of one operation: what the gradients of its operands grow by. */
-double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double y, double g,
-                       mg_status *st);
+/* The two adjoints of one operation: what the gradients of its operands grow by. That of the first
+ * folds away like the value. */
+static inline double mg_op_adjoint_a(mg_op op, double a, double b, double k, double h, double y,
+                                     double g, mg_status *st) {
+    (void)a, (void)b, (void)k, (void)h, (void)y, (void)g, (void)st;
+    switch (op) {
+    case MG_LEAF:
+    case MG_LOCAL:
+    case MG_NEURON:
+    case MG_N_OPS:
+        break;
+#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                           \
+    case MG_##ID:                                                                                 \
+        return adjoint_a;
+#include "ops/ops.def"
+#undef OP
+    }
+    return 0.0;
+}
 double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double y, double g,
                        mg_status *st);
 
