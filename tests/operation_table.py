@@ -36,7 +36,9 @@ def power(a, n):
 
 
 def logistic(a):
-    return 1 / (1 + math.exp(-a)) if a >= 0 else math.exp(a) / (1 + math.exp(a))
+    if -709.782712893384 > a > -math.inf:  # exp(-a) would be above the largest float
+        return math.exp(a) / (1 + math.exp(a))
+    return 1 / (1 + math.exp(-a))
 
 
 def normal_cdf(a):
@@ -222,7 +224,7 @@ OPERATIONS = [
         torch.relu,
         label="ReLU",
     ),
-    unary("tanh", math.tanh, lambda a, y: 1.0 - y * y, anywhere(1), torch.tanh),
+    unary("tanh", math.tanh, lambda a, y: 1.0 - y**2, anywhere(1), torch.tanh),
     unary("sigmoid", logistic, lambda a, y: y * (1.0 - y), anywhere(1, 8.0), torch.sigmoid),
     unary("exp", math.exp, lambda a, y: y, anywhere(1), torch.exp),
     unary("log", math.log, lambda a, y: 1.0 / a, positive(1), torch.log),

@@ -13,6 +13,8 @@ import torch
 from operation_table import OPERATIONS, power
 from support import SPECIAL_NUMBERS, bits, outcome, picture, same_bits
 
+import micrograd_fast
+
 
 class WithFloat:
     def __float__(self):
@@ -318,7 +320,7 @@ def test_02_no_fused_multiply_add_anywhere(engine):
     t = engine.Value(0.5).tanh()
     t.grad = 1.0
     t._backward()
-    assert t._children[0].grad == 1.0 - y * y
+    assert t._children[0].grad == 1.0 - y**2
 
 
 def test_02_power_is_the_c_library_and_not_a_product(engine):
@@ -398,6 +400,12 @@ def test_03_gradient_bits_where_the_factor_order_matters(engine):
         out._backward()
         assert same_bits(x.grad, (n * a ** (n - 1)) * g)
         differing += x.grad != n * (a ** (n - 1) * g)
+        x = engine.Value(a)
+        out = x.tanh()
+        out.grad = g
+        out._backward()
+        assert same_bits(x.grad, (1 - out.data**2) * g)
+        differing += x.grad != (1 - out.data * out.data) * g
         y = 1.0 / (1.0 + math.exp(-a))
         x = engine.Value(a)
         out = x.sigmoid()
@@ -412,6 +420,51 @@ def test_03_gradient_bits_where_the_factor_order_matters(engine):
         assert same_bits(x.grad, (1.0 / a) * g)
         differing += x.grad != g / a
     assert differing > 100
+
+
+@pytest.mark.parametrize("door", ["graph", "layer", "predict", "program"])
+def test_03_tanh_and_sigmoid_have_the_bits_of_their_formulas_through_every_door(compiled, door):
+    """With Python's power in the slope of tanh, and one formula for sigmoid on both sides of 0."""
+    rng = random.Random(12)
+    nn, V = compiled.nn, compiled.Value
+    unlike = 0
+    for activation in ("tanh", "sigmoid"):
+        a = [rng.uniform(-3.0, 3.0) for _ in range(500)] + [-709.0, -709.78, -709.79, -740.0]
+        if activation == "tanh":
+            values = [math.tanh(x) for x in a]
+            slopes = [1 - y**2 for y in values]
+            unlike += sum(slope != 1 - y * y for slope, y in zip(slopes, values))
+        else:
+            values = [1 / (1 + math.exp(-x)) for x in a[:-2]]
+            values += [math.exp(x) / (1 + math.exp(x)) for x in a[-2:]]
+            slopes = [y * (1 - y) for y in values]
+            unlike += sum(y != math.exp(x) / (1 + math.exp(x)) for x, y in zip(a[:-4], values))
+        leaves = [V(x) for x in a]
+        if door == "graph":
+            outs = [getattr(v, activation)() for v in leaves]
+            for out in outs:
+                out.backward()
+            found, gradients = [out.data for out in outs], [v.grad for v in leaves]
+        elif door == "program":
+            x = V(0.5)
+            program = micrograd_fast.compile(getattr(x, activation)(), [x])
+            found, gradients = program.value_and_grad([[x] for x in a])
+            gradients = gradients[:, 0]
+        else:
+            layer = nn.Layer(1, 2, activation=activation)
+            for neuron in layer.neurons:
+                neuron.w[0].data, neuron.b.data = 1.0, 0.0
+            if door == "predict":
+                found = [layer.predict([[x]])[0][0] for x in a]
+                gradients = slopes
+            else:
+                outs = [layer([v])[0] for v in leaves]
+                for out in outs:
+                    out.backward()
+                found, gradients = [out.data for out in outs], [v.grad for v in leaves]
+        assert [*map(bits, found)] == [*map(bits, values)], activation
+        assert [*map(bits, gradients)] == [*map(bits, slopes)], activation
+    assert unlike > 20
 
 
 def test_03_gradients_match_pypi_micrograd(engine):

@@ -150,9 +150,11 @@ double mg_log(double a, mg_status *st) {
 }
 
 double mg_sigmoid(double a, mg_status *st) {
-    if (a >= 0.0) return 1.0 / (1.0 + mg_exp(-a, st));
-    double e = mg_exp(a, st);
-    return e / (1.0 + e);
+    (void)st;
+    const double e = exp(-a);
+    if (!isinf(e) || isinf(a)) return 1.0 / (1.0 + e);
+    const double small = exp(a);
+    return small / (1.0 + small);
 }
 
 double mg_silu_slope(double a, mg_status *st) {

@@ -304,7 +304,7 @@ class Value:
         out = Value(math.tanh(self.data), (self,), "tanh")
 
         def _backward():
-            self.grad += (1 - out.data * out.data) * out.grad
+            self.grad += (1 - out.data**2) * out.grad
 
         out._backward = _backward
         return out
@@ -674,10 +674,11 @@ def power(a, n):
 
 
 def logistic(a):
-    """``1 / (1 + exp(-a))`` without overflow."""
-    if a >= 0:
+    """``1 / (1 + exp(-a))``, without overflow."""
+    try:
         return 1 / (1 + math.exp(-a))
-    return math.exp(a) / (1 + math.exp(a))
+    except OverflowError:
+        return math.exp(a) / (1 + math.exp(a))
 
 
 def normal_cdf(a):
