@@ -18,6 +18,7 @@ from layer_actions import ACTIONS, ACTIVATION_CHOICES
 from layer_scenarios import SCENARIOS
 from random_layers import check, random_program
 from support import (
+    METHODS,
     as_list,
     bits,
     gradients,
@@ -57,11 +58,12 @@ def net(engine, seed, activation, kind, when):
     sizes = draw_sizes(rng)
     random.seed(seed)
     model = engine.nn.MLP(sizes[0], sizes[1:], activation=activation)
+    # What refuses some numbers takes those between 0 and 1
+    refuses = any(row.name == activation and row.wanted for row in METHODS)
     for neuron in [neuron for layer in model.layers for neuron in layer.neurons]:
         for w in neuron.w:
-            w.data = w.data / len(neuron.w)
-        # Where a logarithm or a root needs it, all below is positive
-        neuron.b.data = 3.0 if activation in ("log", "sqrt") else 0.1
+            w.data = w.data / (len(neuron.w) * (8 if refuses else 1))
+        neuron.b.data = 0.5 if refuses else 0.1
     x = draw_inputs(engine, rng, sizes[0], kind)
     seen = []
     out = as_list(model(x))

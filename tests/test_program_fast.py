@@ -21,7 +21,7 @@ SPECIAL += [710.0, -710.0, -746.0, 40.0, -40.0, 1e308, -1e308, math.inf, -math.i
 
 def both(make, arity=1, dtype="float64"):
     """The same graph as a program with its bits, and as a fast one."""
-    x = [Value(1.5) for _ in range(arity)]
+    x = [Value(0.5) for _ in range(arity)]
     output = make(*x)
     return compile(output, x), compile(output, x, fast=True, dtype=dtype)
 
