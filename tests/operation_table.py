@@ -292,6 +292,13 @@ OPERATIONS = [
         torch.minimum,
     ),
     unary(
+        "softsign",
+        lambda a: a / (1.0 + abs(a)),
+        lambda a, y: 1.0 / ((1.0 + abs(a)) * (1.0 + abs(a))),
+        anywhere(1, gap=0.05),
+        torch.nn.functional.softsign,
+    ),
+    unary(
         "detach",
         lambda a: a,
         lambda a, y: 0.0,
@@ -373,6 +380,7 @@ KINKS = [
     ("pow", (-2.0, 3.0), (12.0, math.nan)),
     ("pow 2", (0.0,), (0.0,)),
     ("pow 1", (0.0,), (1.0,)),
+    ("softsign", (0.0,), (1.0,)),
 ]
 
 BY_ID = {operation.id: operation for operation in OPERATIONS}

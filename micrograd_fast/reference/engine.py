@@ -457,6 +457,18 @@ class Value:
         out._backward = _backward
         return out
 
+    def softsign(self):
+        """``a / (1 + abs(a))``."""
+        a = self.data
+        out = Value(a / (1.0 + abs(a)), (self,), "softsign")
+
+        def _backward():
+            size = 1.0 + abs(self.data)
+            self.grad += (1.0 / (size * size)) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
