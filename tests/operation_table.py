@@ -299,6 +299,13 @@ OPERATIONS = [
         torch.nn.functional.softsign,
     ),
     unary(
+        "erf",
+        math.erf,
+        lambda a, y: 1.1283791670955126 * math.exp(-(a * a)),
+        anywhere(1, 3.0),
+        torch.erf,
+    ),
+    unary(
         "detach",
         lambda a: a,
         lambda a, y: 0.0,

@@ -469,6 +469,19 @@ class Value:
         out._backward = _backward
         return out
 
+    def erf(self):
+        """The error function."""
+        a = self.data
+        out = Value(math.erf(a), (self,), "erf")
+
+        def _backward():
+            a = self.data
+            # 2 / sqrt(pi)
+            self.grad += (1.1283791670955126 * math.exp(-(a * a))) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
