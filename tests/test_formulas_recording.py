@@ -302,6 +302,39 @@ MEMORY = """
 """
 
 
+RECORDING_MEMORY = """
+    import gc
+    import _testcapi
+    from micrograd_fast import Value, losses
+    from micrograd_fast._core import is_watching_looks
+
+    gc.disable()
+    n_failed = 0
+    for n in range(1, 160):
+        # A structure that is new every time.
+        x = [Value(i / 8) for i in range(n + 1)]
+        _testcapi.set_nomemory(n, n + 1)
+        try:
+            losses.softmax(x)
+        except MemoryError:
+            n_failed += 1
+        finally:
+            _testcapi.remove_mem_hooks()
+        assert not is_watching_looks(), n
+        new = [Value(float(i)) for i in range(60)]
+        assert [v.data for v in new] == [float(i) for i in range(60)], n
+        assert [v.data for v in x] == [i / 8 for i in range(n + 1)], n
+        assert abs(sum(p.data for p in losses.softmax(x)) - 1.0) < 1e-12, n
+    assert n_failed
+    print("done")
+"""
+
+
+def test_running_out_of_memory_while_recording_leaves_nothing_watched():
+    pytest.importorskip("_testcapi")
+    assert run_python(RECORDING_MEMORY) == "done\n"
+
+
 @pytest.mark.parametrize("many_handles", [0, 1])
 def test_running_out_of_memory_leaves_everything_as_it_was(many_handles):
     pytest.importorskip("_testcapi")
