@@ -10,6 +10,7 @@ a new operation without a row here fails the suite.
 import math
 from collections import namedtuple
 
+import numpy as np
 import torch
 
 Operation = namedtuple(
@@ -304,6 +305,13 @@ OPERATIONS = [
         lambda a, y: 1.1283791670955126 * math.exp(-(a * a)),
         anywhere(1, 3.0),
         torch.erf,
+    ),
+    unary(
+        "cbrt",
+        lambda a: float(np.cbrt(a)),  # the C library's; math has none before Python 3.11
+        lambda a, y: 1.0 / (3.0 * (y * y)),
+        anywhere(1, gap=0.05),
+        lambda a: torch.sign(a) * torch.abs(a) ** (1.0 / 3.0),
     ),
     unary(
         "detach",

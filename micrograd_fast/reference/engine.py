@@ -17,6 +17,7 @@ Python's cycle collector, not at once.
 import builtins
 import math
 import operator
+import sys
 import types
 
 __all__ = ["Value", "dot", "sum"]
@@ -482,6 +483,16 @@ class Value:
         out._backward = _backward
         return out
 
+    def cbrt(self):
+        """The cube root; backward at 0 is a ZeroDivisionError."""
+        out = Value(cube_root(self.data), (self,), "cbrt")
+
+        def _backward():
+            self.grad += (1.0 / (3.0 * (out.data * out.data))) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
@@ -704,6 +715,17 @@ def logistic(a):
         return 1 / (1 + math.exp(-a))
     except OverflowError:
         return math.exp(a) / (1 + math.exp(a))
+
+
+def cube_root(a):
+    """The C library's cube root, which Python's math has from 3.11 on."""
+    if sys.version_info >= (3, 11):
+        return math.cbrt(a)
+    import ctypes
+
+    library = ctypes.CDLL(None)
+    library.cbrt.restype = ctypes.c_double
+    return library.cbrt(ctypes.c_double(a))
 
 
 def normal_cdf(a):
