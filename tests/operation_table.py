@@ -313,6 +313,7 @@ OPERATIONS = [
         anywhere(1, gap=0.05),
         lambda a: torch.sign(a) * torch.abs(a) ** (1.0 / 3.0),
     ),
+    unary("log1p", math.log1p, lambda a, y: 1.0 / (1.0 + a), positive(1, -0.9), torch.log1p),
     unary(
         "detach",
         lambda a: a,

@@ -149,6 +149,14 @@ double mg_log(double a, mg_status *st) {
     return log(a);
 }
 
+double mg_log1p(double a, mg_status *st) {
+    if (a <= -1.0) {
+        *st = MG_DOMAIN;
+        return 0.0;
+    }
+    return log1p(a);
+}
+
 double mg_sigmoid(double a, mg_status *st) {
     (void)st;
     const double e = exp(-a);

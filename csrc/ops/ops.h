@@ -70,6 +70,7 @@ double mg_pow_log(double a, double y, mg_status *st);
 double mg_exp(double a, mg_status *st);
 double mg_expm1(double a, mg_status *st);
 double mg_log(double a, mg_status *st);
+double mg_log1p(double a, mg_status *st);
 double mg_sqrt(double a, mg_status *st);
 double mg_sin(double a, mg_status *st);
 double mg_cos(double a, mg_status *st);

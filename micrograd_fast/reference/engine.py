@@ -493,6 +493,17 @@ class Value:
         out._backward = _backward
         return out
 
+    def log1p(self):
+        """The natural logarithm of ``1 + a``."""
+        a = self.data
+        out = Value(math.log1p(a), (self,), "log1p")
+
+        def _backward():
+            self.grad += (1.0 / (1.0 + self.data)) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
