@@ -314,6 +314,7 @@ OPERATIONS = [
         lambda a: torch.sign(a) * torch.abs(a) ** (1.0 / 3.0),
     ),
     unary("log1p", math.log1p, lambda a, y: 1.0 / (1.0 + a), positive(1, -0.9), torch.log1p),
+    unary("expm1", math.expm1, lambda a, y: math.exp(a), anywhere(1), torch.expm1),
     unary(
         "detach",
         lambda a: a,

@@ -34,6 +34,16 @@ def units_apart(found, wanted):
 # Single steps ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("operand", [709.5, 709.78, 709.79, 1000.0, 1e300])
+def test_expm1_is_right_up_to_the_largest_float_and_fails_above_it(operand):
+    exact, fast = both(Value.expm1)
+    if operand < 709.782712893384:
+        assert units_apart(fast([operand]), exact([operand])) <= 4.0
+    else:
+        with pytest.raises(OverflowError, match="expm1"):
+            fast([operand])
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
 def test_values_and_slopes_are_those_of_the_operation_but_for_rounding(operation):
     exact, fast = both(operation.apply, operation.arity)
@@ -65,6 +75,8 @@ def test_values_and_slopes_are_those_of_the_operation_but_for_rounding(operation
         (-2.0, 2.0, Value.softplus),
         (-700.0, 700.0, Value.silu),
         (-2.0, 2.0, Value.silu),
+        (-50.0, 709.7, Value.expm1),
+        (-1e-8, 1e-8, Value.expm1),
         (-50.0, 0.0, Value.elu),
         (-0.5, 0.0, Value.elu),
         (1e-300, 1e300, Value.sqrt),

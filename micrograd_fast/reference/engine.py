@@ -504,6 +504,17 @@ class Value:
         out._backward = _backward
         return out
 
+    def expm1(self):
+        """``e ** a - 1``, with all digits near 0."""
+        a = self.data
+        out = Value(math.expm1(a), (self,), "expm1")
+
+        def _backward():
+            self.grad += math.exp(self.data) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
