@@ -139,6 +139,7 @@ double mg_expm1(double a, mg_status *st) { return checked(a, expm1(a), st); }
 double mg_sqrt(double a, mg_status *st) { return checked(a, sqrt(a), st); }
 double mg_sin(double a, mg_status *st) { return checked(a, sin(a), st); }
 double mg_cos(double a, mg_status *st) { return checked(a, cos(a), st); }
+double mg_tan(double a, mg_status *st) { return checked(a, tan(a), st); }
 double mg_tanh(double a, mg_status *st) { return checked(a, tanh(a), st); }
 
 double mg_log(double a, mg_status *st) {

@@ -74,6 +74,7 @@ double mg_log1p(double a, mg_status *st);
 double mg_sqrt(double a, mg_status *st);
 double mg_sin(double a, mg_status *st);
 double mg_cos(double a, mg_status *st);
+double mg_tan(double a, mg_status *st);
 double mg_tanh(double a, mg_status *st);
 
 /* Compositions of the above, in the reference's order of operations. */

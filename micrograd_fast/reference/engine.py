@@ -515,6 +515,17 @@ class Value:
         out._backward = _backward
         return out
 
+    def tan(self):
+        """The tangent, of radians."""
+        a = self.data
+        out = Value(math.tan(a), (self,), "tan")
+
+        def _backward():
+            self.grad += (1.0 + out.data * out.data) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
