@@ -316,6 +316,7 @@ OPERATIONS = [
     unary("log1p", math.log1p, lambda a, y: 1.0 / (1.0 + a), positive(1, -0.9), torch.log1p),
     unary("expm1", math.expm1, lambda a, y: math.exp(a), anywhere(1), torch.expm1),
     unary("tan", math.tan, lambda a, y: 1.0 + y * y, anywhere(1, 1.4), torch.tan),
+    unary("sinh", math.sinh, lambda a, y: math.cosh(a), anywhere(1), torch.sinh),
     unary(
         "detach",
         lambda a: a,

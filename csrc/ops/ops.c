@@ -140,6 +140,8 @@ double mg_sqrt(double a, mg_status *st) { return checked(a, sqrt(a), st); }
 double mg_sin(double a, mg_status *st) { return checked(a, sin(a), st); }
 double mg_cos(double a, mg_status *st) { return checked(a, cos(a), st); }
 double mg_tan(double a, mg_status *st) { return checked(a, tan(a), st); }
+double mg_sinh(double a, mg_status *st) { return checked(a, sinh(a), st); }
+double mg_cosh(double a, mg_status *st) { return checked(a, cosh(a), st); }
 double mg_tanh(double a, mg_status *st) { return checked(a, tanh(a), st); }
 
 double mg_log(double a, mg_status *st) {

@@ -75,6 +75,8 @@ double mg_sqrt(double a, mg_status *st);
 double mg_sin(double a, mg_status *st);
 double mg_cos(double a, mg_status *st);
 double mg_tan(double a, mg_status *st);
+double mg_sinh(double a, mg_status *st);
+double mg_cosh(double a, mg_status *st);
 double mg_tanh(double a, mg_status *st);
 
 /* Compositions of the above, in the reference's order of operations. */

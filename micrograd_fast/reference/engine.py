@@ -526,6 +526,17 @@ class Value:
         out._backward = _backward
         return out
 
+    def sinh(self):
+        """Hyperbolic sine."""
+        a = self.data
+        out = Value(math.sinh(a), (self,), "sinh")
+
+        def _backward():
+            self.grad += math.cosh(self.data) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
