@@ -317,6 +317,7 @@ OPERATIONS = [
     unary("expm1", math.expm1, lambda a, y: math.exp(a), anywhere(1), torch.expm1),
     unary("tan", math.tan, lambda a, y: 1.0 + y * y, anywhere(1, 1.4), torch.tan),
     unary("sinh", math.sinh, lambda a, y: math.cosh(a), anywhere(1), torch.sinh),
+    unary("cosh", math.cosh, lambda a, y: math.sinh(a), anywhere(1), torch.cosh),
     unary(
         "detach",
         lambda a: a,

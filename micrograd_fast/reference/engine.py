@@ -537,6 +537,17 @@ class Value:
         out._backward = _backward
         return out
 
+    def cosh(self):
+        """Hyperbolic cosine."""
+        a = self.data
+        out = Value(math.cosh(a), (self,), "cosh")
+
+        def _backward():
+            self.grad += math.sinh(self.data) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
