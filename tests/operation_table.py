@@ -319,6 +319,13 @@ OPERATIONS = [
     unary("sinh", math.sinh, lambda a, y: math.cosh(a), anywhere(1), torch.sinh),
     unary("cosh", math.cosh, lambda a, y: math.sinh(a), anywhere(1), torch.cosh),
     unary(
+        "asin",
+        math.asin,
+        lambda a, y: 1.0 / math.sqrt((1.0 - a) * (1.0 + a)),
+        anywhere(1, 0.95),
+        torch.asin,
+    ),
+    unary(
         "detach",
         lambda a: a,
         lambda a, y: 0.0,
