@@ -326,6 +326,13 @@ OPERATIONS = [
         torch.asin,
     ),
     unary(
+        "acos",
+        math.acos,
+        lambda a, y: -1.0 / math.sqrt((1.0 - a) * (1.0 + a)),
+        anywhere(1, 0.95),
+        torch.acos,
+    ),
+    unary(
         "detach",
         lambda a: a,
         lambda a, y: 0.0,

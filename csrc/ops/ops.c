@@ -143,6 +143,7 @@ double mg_tan(double a, mg_status *st) { return checked(a, tan(a), st); }
 double mg_sinh(double a, mg_status *st) { return checked(a, sinh(a), st); }
 double mg_cosh(double a, mg_status *st) { return checked(a, cosh(a), st); }
 double mg_asin(double a, mg_status *st) { return checked(a, asin(a), st); }
+double mg_acos(double a, mg_status *st) { return checked(a, acos(a), st); }
 double mg_tanh(double a, mg_status *st) { return checked(a, tanh(a), st); }
 
 double mg_log(double a, mg_status *st) {

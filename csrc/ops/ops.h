@@ -78,6 +78,7 @@ double mg_tan(double a, mg_status *st);
 double mg_sinh(double a, mg_status *st);
 double mg_cosh(double a, mg_status *st);
 double mg_asin(double a, mg_status *st);
+double mg_acos(double a, mg_status *st);
 double mg_tanh(double a, mg_status *st);
 
 /* Compositions of the above, in the reference's order of operations. */

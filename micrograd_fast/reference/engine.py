@@ -560,6 +560,18 @@ class Value:
         out._backward = _backward
         return out
 
+    def acos(self):
+        """The angle, in radians, with this cosine; backward at -1 and 1 is a ZeroDivisionError."""
+        a = self.data
+        out = Value(math.acos(a), (self,), "acos")
+
+        def _backward():
+            a = self.data
+            self.grad += (-1.0 / math.sqrt((1.0 - a) * (1.0 + a))) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
