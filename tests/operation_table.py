@@ -332,6 +332,7 @@ OPERATIONS = [
         anywhere(1, 0.95),
         torch.acos,
     ),
+    unary("atan", math.atan, lambda a, y: 1.0 / (1.0 + a * a), anywhere(1), torch.atan),
     unary(
         "detach",
         lambda a: a,

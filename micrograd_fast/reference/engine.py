@@ -572,6 +572,18 @@ class Value:
         out._backward = _backward
         return out
 
+    def atan(self):
+        """The angle, in radians, with this tangent."""
+        a = self.data
+        out = Value(math.atan(a), (self,), "atan")
+
+        def _backward():
+            a = self.data
+            self.grad += (1.0 / (1.0 + a * a)) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
