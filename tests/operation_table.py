@@ -333,6 +333,17 @@ OPERATIONS = [
         torch.acos,
     ),
     unary("atan", math.atan, lambda a, y: 1.0 / (1.0 + a * a), anywhere(1), torch.atan),
+    Operation(
+        "atan2",
+        "atan2",
+        "atan2",
+        2,
+        lambda a, b: a.atan2(b),
+        math.atan2,
+        lambda a, b, y: (b / (a * a + b * b), -a / (a * a + b * b)),
+        anywhere(2, gap=0.3),
+        torch.atan2,
+    ),
     unary(
         "detach",
         lambda a: a,

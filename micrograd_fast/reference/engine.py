@@ -288,6 +288,19 @@ class Value:
         out._backward = _backward
         return out
 
+    def atan2(self, other):
+        """The angle of the point `other` to the right and this up, in radians."""
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(math.atan2(self.data, other.data), (self, other), "atan2")
+
+        def _backward():
+            a, b = self.data, other.data
+            self.grad += (b / (a * a + b * b)) * out.grad
+            other.grad += (-a / (a * a + b * b)) * out.grad
+
+        out._backward = _backward
+        return out
+
     # The operations with one operand ----------------------------------------------------------
 
     def relu(self):
