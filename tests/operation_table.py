@@ -344,6 +344,17 @@ OPERATIONS = [
         anywhere(2, gap=0.3),
         torch.atan2,
     ),
+    Operation(
+        "hypot",
+        "hypot",
+        "hypot",
+        2,
+        lambda a, b: a.hypot(b),
+        math.hypot,
+        lambda a, b, y: (a / y, b / y),
+        anywhere(2, gap=0.3),
+        torch.hypot,
+    ),
     unary(
         "detach",
         lambda a: a,

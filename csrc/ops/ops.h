@@ -71,6 +71,11 @@ double mg_exp(double a, mg_status *st);
 double mg_expm1(double a, mg_status *st);
 double mg_log(double a, mg_status *st);
 double mg_log1p(double a, mg_status *st);
+
+/* Python's math.hypot, which is not the C library's, in either of its two ways: that of
+ * Python 3.12 and later, or that before. Never fails: an overflow is an infinity. */
+double mg_hypot(double a, double b);
+void mg_hypot_adds_halves(int yes);
 double mg_sqrt(double a, mg_status *st);
 double mg_sin(double a, mg_status *st);
 double mg_cos(double a, mg_status *st);

@@ -57,6 +57,7 @@ from micrograd_fast._core.csrc.program cimport *
 
 cdef mg_arena arena
 mg_arena_init(&arena)
+mg_hypot_adds_halves(sys.version_info < (3, 12))
 
 include "value/errors.pxi"
 include "value/operations.pxi"

@@ -301,6 +301,18 @@ class Value:
         out._backward = _backward
         return out
 
+    def hypot(self, other):
+        """``sqrt(a**2 + b**2)``; backward at 0, 0 is a ZeroDivisionError."""
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(math.hypot(self.data, other.data), (self, other), "hypot")
+
+        def _backward():
+            self.grad += (self.data / out.data) * out.grad
+            other.grad += (other.data / out.data) * out.grad
+
+        out._backward = _backward
+        return out
+
     # The operations with one operand ----------------------------------------------------------
 
     def relu(self):

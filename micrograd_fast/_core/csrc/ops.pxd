@@ -41,4 +41,5 @@ cdef extern from "ops/ops.h":
     const mg_op_info mg_ops[]
 
     double mg_pow(double base, double exponent, mg_status *st)
+    void mg_hypot_adds_halves(bint yes)
     double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)
