@@ -356,6 +356,13 @@ OPERATIONS = [
         torch.hypot,
     ),
     unary(
+        "hard_tanh",
+        lambda a: -1.0 if a < -1.0 else 1.0 if a > 1.0 else a,
+        lambda a, y: float(-1.0 < a < 1.0),
+        inside_or_outside(-1.0, 1.0),
+        torch.nn.functional.hardtanh,
+    ),
+    unary(
         "detach",
         lambda a: a,
         lambda a, y: 0.0,
@@ -437,6 +444,9 @@ KINKS = [
     ("pow", (-2.0, 3.0), (12.0, math.nan)),
     ("pow 2", (0.0,), (0.0,)),
     ("pow 1", (0.0,), (1.0,)),
+    ("hard_tanh", (-1.0,), (0.0,)),
+    ("hard_tanh", (1.0,), (0.0,)),
+    ("hard_tanh", (1.0 - 2.0**-53,), (1.0,)),
     ("softsign", (0.0,), (1.0,)),
 ]
 

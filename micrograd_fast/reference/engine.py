@@ -609,6 +609,17 @@ class Value:
         out._backward = _backward
         return out
 
+    def hard_tanh(self):
+        """The nearest number from -1 to 1; the slope at both is 0."""
+        a = self.data
+        out = Value(-1.0 if a < -1.0 else 1.0 if a > 1.0 else a, (self,), "hard_tanh")
+
+        def _backward():
+            self.grad += (-1.0 < self.data < 1.0) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")
