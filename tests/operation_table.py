@@ -42,6 +42,10 @@ def logistic(a):
     return 1 / (1 + math.exp(-a))
 
 
+def softplus(a):
+    return a + math.log1p(math.exp(-a)) if a > 0 else math.log1p(math.exp(a))
+
+
 def normal_cdf(a):
     return 0.5 * (1.0 + math.erf(a * 0.7071067811865476))
 
@@ -261,7 +265,7 @@ OPERATIONS = [
     ),
     unary(
         "softplus",
-        lambda a: a + math.log1p(math.exp(-a)) if a > 0 else math.log1p(math.exp(a)),
+        softplus,
         lambda a, y: logistic(a),
         anywhere(1, 8.0),
         lambda a: torch.nn.functional.softplus(a, threshold=1e9),
@@ -363,6 +367,15 @@ OPERATIONS = [
         torch.nn.functional.hardtanh,
     ),
     unary(
+        "mish",
+        lambda a: a * math.tanh(softplus(a)),
+        lambda a, y: (
+            math.tanh(softplus(a)) + a * ((1.0 - math.tanh(softplus(a)) ** 2) * logistic(a))
+        ),
+        anywhere(1),
+        torch.nn.functional.mish,
+    ),
+    unary(
         "detach",
         lambda a: a,
         lambda a, y: 0.0,
@@ -444,6 +457,7 @@ KINKS = [
     ("pow", (-2.0, 3.0), (12.0, math.nan)),
     ("pow 2", (0.0,), (0.0,)),
     ("pow 1", (0.0,), (1.0,)),
+    ("mish", (0.0,), (0.6,)),
     ("hard_tanh", (-1.0,), (0.0,)),
     ("hard_tanh", (1.0,), (0.0,)),
     ("hard_tanh", (1.0 - 2.0**-53,), (1.0,)),

@@ -179,6 +179,18 @@ double mg_softplus(double a, mg_status *st) {
     return a > 0.0 ? a + log1p(mg_exp(-a, st)) : log1p(mg_exp(a, st));
 }
 
+double mg_mish(double a, mg_status *st) { return a * mg_tanh(mg_softplus(a, st), st); }
+
+double mg_mish_slope(double a, mg_status *st) {
+    const double t = mg_tanh(mg_softplus(a, st), st);
+    return t + a * ((1.0 - t * t) * mg_sigmoid(a, st));
+}
+
+double mg_mish_second(double a, mg_status *st) {
+    const double t = mg_tanh(mg_softplus(a, st), st), s = mg_sigmoid(a, st);
+    return (1.0 - t * t) * s * (2.0 + a * (1.0 - s - 2.0 * t * s));
+}
+
 double mg_sigmoid_slope(double a, mg_status *st) {
     double s = mg_sigmoid(a, st);
     return s * (1.0 - s);

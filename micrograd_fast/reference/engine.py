@@ -459,8 +459,7 @@ class Value:
     def softplus(self):
         """``log(1 + exp(a))``, a smooth relu."""
         a = self.data
-        value = a + math.log1p(math.exp(-a)) if a > 0 else math.log1p(math.exp(a))
-        out = Value(value, (self,), "softplus")
+        out = Value(smooth_relu(a), (self,), "softplus")
 
         def _backward():
             self.grad += logistic(self.data) * out.grad
@@ -616,6 +615,19 @@ class Value:
 
         def _backward():
             self.grad += (-1.0 < self.data < 1.0) * out.grad
+
+        out._backward = _backward
+        return out
+
+    def mish(self):
+        """The number times the tanh of its softplus."""
+        a = self.data
+        out = Value(a * math.tanh(smooth_relu(a)), (self,), "mish")
+
+        def _backward():
+            a = self.data
+            t = math.tanh(smooth_relu(a))
+            self.grad += (t + a * ((1.0 - t * t) * logistic(a))) * out.grad
 
         out._backward = _backward
         return out
@@ -853,6 +865,11 @@ def cube_root(a):
     library = ctypes.CDLL(None)
     library.cbrt.restype = ctypes.c_double
     return library.cbrt(ctypes.c_double(a))
+
+
+def smooth_relu(a):
+    """``log(1 + exp(a))`` without overflow."""
+    return a + math.log1p(math.exp(-a)) if a > 0 else math.log1p(math.exp(a))
 
 
 def normal_cdf(a):
