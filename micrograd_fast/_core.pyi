@@ -121,6 +121,10 @@ class Value:
     def logical_and(self, other: Value | _Number, /) -> Value: ...
     def logical_or(self, other: Value | _Number, /) -> Value: ...
     def keep(self, other: Value | _Number, /) -> Value: ...
+    arcsin = asin
+    arccos = acos
+    arctan = atan
+    arctan2 = atan2
 
 class _ArenaStats(TypedDict):
     live_nodes: int

@@ -8,7 +8,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from support import same_bits
+from support import METHODS, same_bits
+
+from micrograd_fast._core import NUMPY_NAMES
 
 # 15: repr, format, float -------------------------------------------------------------------------
 
@@ -150,21 +152,52 @@ def test_16_arrays_of_values(engine):
     assert (array**2)[1].data == 0.0625
 
 
-@pytest.mark.parametrize("name", ["exp", "tanh", "log", "sqrt", "sin", "cos"])
+#: Functions of numpy that are operations, by the name of the operation. Those that can give a bool
+#: are not: numpy decides them by comparing.
+NUMPY_FUNCTIONS = {
+    row.name: function
+    for row in METHODS
+    for function in [getattr(np, NUMPY_NAMES.get(row.name, row.name), None)]
+    if isinstance(function, np.ufunc) and not any(kind.endswith("?") for kind in function.types)
+}
+
+
+def test_16_the_functions_of_numpy_are_among_the_operations():
+    assert set(NUMPY_FUNCTIONS) >= {
+        *("exp", "expm1", "log", "log1p", "sqrt", "cbrt", "sin", "cos", "tan", "sinh", "cosh"),
+        *("tanh", "asin", "acos", "atan", "atan2", "hypot"),
+    }
+    for name, function in NUMPY_FUNCTIONS.items():
+        assert function.nin == {row.name: row.arity for row in METHODS}[name], name
+
+
+@pytest.mark.parametrize("name", NUMPY_FUNCTIONS)
 def test_16_numpy_functions_call_the_methods(engine, name):
-    function = getattr(np, name)
-    a, b = engine.Value(0.5), engine.Value(0.25)
-    out = function(a)
+    function = NUMPY_FUNCTIONS[name]
+    numbers = [0.5, 0.25][: function.nin]
+    operands = [*map(engine.Value, numbers)]
+    out = function(*operands)
     assert type(out) is engine.Value
     assert out._op == name
-    assert out._children == (a,)
-    assert out.data == getattr(math, name)(0.5)
+    assert out._children == tuple(operands)
+    wanted = getattr(engine.Value(0.5), name)(*numbers[1:])
+    assert same_bits(out.data, wanted.data)
+    assert math.isclose(out.data, function(*numbers), rel_tol=1e-15)
     out.backward()
-    assert a.grad == getattr(engine.Value(0.5), name)()._local_grads[0]
-    array = function(np.array([a, b]))
+    assert [v.grad for v in operands] == list(wanted._local_grads)
+    arrays = [np.array([v, v]) for v in operands]
+    array = function(*arrays)
     assert array.dtype == object
     assert [element._op for element in array] == [name, name]
-    assert array[1].data == getattr(math, name)(0.25)
+    assert same_bits(array[1].data, wanted.data)
+    if function.nin == 2:
+        assert same_bits(function(arrays[0], 0.25)[1].data, wanted.data)
+
+
+def test_16_names_of_numpy_are_the_operations_themselves(engine):
+    for name, numpy_name in NUMPY_NAMES.items():
+        assert getattr(engine.Value, numpy_name) is getattr(engine.Value, name)
+        assert getattr(np, numpy_name).__name__ == numpy_name
 
 
 def test_16_numpy_arithmetic_functions(engine):

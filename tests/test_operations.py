@@ -310,6 +310,20 @@ def test_slope_at_a_kink_is_the_stated_one(engine, name, numbers, slopes):
     assert [*map(bits, gradients)] == [*map(bits, slopes)]
 
 
+def test_hypot_has_the_bits_of_python_at_every_magnitude(engine):
+    """Python's is not the C library's, and has another way below the normal numbers."""
+    rng = random.Random(13)
+    unlike = 0
+    for _ in range(5000):
+        scale = 10.0 ** rng.randint(-323, 308)
+        a, b = (rng.uniform(-1.0, 1.0) * scale * 10.0 ** rng.randint(-3, 0) for _ in range(2))
+        found = engine.Value(a).hypot(b).data
+        assert same_bits(found, math.hypot(a, b)), (a, b)
+        unlike += math.isfinite(found) and found != abs(complex(a, b))
+    assert unlike > 5
+    assert engine.Value(1.7e308).hypot(1.7e308).data == math.inf
+
+
 def test_same_operand_twice_gets_both_shares(engine):
     a = engine.Value(3.0)
     (a * a).backward()

@@ -642,6 +642,9 @@ class Value:
         out._backward = _backward
         return out
 
+    # What numpy calls on its arrays of objects
+    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2
+
     # The operations made of others ------------------------------------------------------------
 
     def __neg__(self):

@@ -289,6 +289,9 @@ ValueType.tp_richcompare = <void *>value_compare
 ValueType.tp_as_number.nb_bool = <void *>value_truth
 # numpy's scalars then hand `number * value` over at once instead of making arrays of both.
 Value.__array_priority__ = 1000.0
+for name, numpy_name in NUMPY_NAMES.items():
+    setattr(Value, numpy_name, getattr(Value, name))
+del name, numpy_name
 
 def arena_stats():
     """Count what the engine holds.
