@@ -5,32 +5,26 @@ weights, biases, neurons and layers are plain attributes that may be read and re
 weights are drawn with Python's `random`, so `random.seed` decides them.
 
 As long as a layer is an ordinary one, the engine evaluates it as a whole, and its scalar graph
-appears when somebody looks at it. To know that a layer still is ordinary without looking at every
-weight, the engine is told whenever an attribute or a list of a module changes.
+appears when somebody looks at it. Whether it may is for the engine to say: `fused` and
+`fused_rows` give a result, or None for what has to be built node by node here. To know that a
+layer still is ordinary without a look at every weight, the engine watches the attributes that say
+so.
 """
 
 from __future__ import annotations
 
 import random
 
-from ._core import (
-    OPERATIONS,
-    fused_layer,
-    fused_neuron,
-    fused_stack,
-    fused_values,
-    instance_dict,
-    register_nn,
-    structure_changed,
-)
+from ._core import OPERATIONS, fused, fused_rows, glance, register_nn
 from ._state import Named, assign, check_arrays, named_arrays, to_arrays, weight_rows
+from ._watched import Watched, watched
 from .engine import Value
 
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any
+    from typing import Any, NoReturn
 
     import numpy as np
     import numpy.typing as npt
@@ -47,60 +41,6 @@ _ACTIVATIONS = tuple(
     if row.arity == 1 and hasattr(Value, row.name) and row.name != "detach"
 )
 _LINEAR = (None, "linear")
-
-
-def _reporting(method: Callable[..., Any]) -> Any:
-    """A list method that tells the engine of the change."""
-
-    def changing(self: _ModuleList, *args: Any, **kwargs: Any) -> Any:
-        structure_changed()
-        return method(self, *args, **kwargs)
-
-    changing.__name__ = method.__name__
-    changing.__doc__ = method.__doc__
-    return changing
-
-
-class _ModuleList(list["Any"]):
-    """The weights of a neuron or the neurons of a layer: a list whose changes are known."""
-
-    __slots__ = ()
-
-    __setitem__ = _reporting(list.__setitem__)
-    __delitem__ = _reporting(list.__delitem__)
-    __iadd__ = _reporting(list.__iadd__)
-    __imul__ = _reporting(list.__imul__)
-    append = _reporting(list.append)
-    clear = _reporting(list.clear)
-    extend = _reporting(list.extend)
-    insert = _reporting(list.insert)
-    pop = _reporting(list.pop)
-    remove = _reporting(list.remove)
-    reverse = _reporting(list.reverse)
-    sort = _reporting(list.sort)
-
-
-class _Reporting:
-    """A module whose attributes the engine watches."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        # Perhaps where in memory another module was
-        structure_changed()
-        return super().__new__(cls)
-
-    @property
-    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
-        # To be written to, for all that one can know: copy and pickle do
-        structure_changed()
-        return instance_dict(self)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        structure_changed()
-        super().__setattr__(name, value)
-
-    def __delattr__(self, name: str) -> None:
-        structure_changed()
-        super().__delattr__(name)
 
 
 class Module:
@@ -254,26 +194,21 @@ class Module:
 
     def _predicted(self, rows: npt.NDArray[Any], numpy: Any) -> Any:
         """The outputs for a 2-D array: one number for each row, or a row of several."""
-        layers = self._ordinary_layers() if rows.dtype.kind in "biuf" else []
-        if layers:
-            fused = fused_values(layers, numpy.ascontiguousarray(rows, dtype=numpy.float64))
-            if fused is not None:
-                return fused if fused.shape[1] > 1 else fused.reshape(len(rows))
+        if rows.dtype.kind in "biuf":
+            outputs = fused_rows(self, numpy.ascontiguousarray(rows, dtype=numpy.float64))
+            if outputs is not None:
+                return outputs if outputs.shape[1] > 1 else outputs.reshape(len(rows))
         # A row's graph is gone before that of the next one is made.
         model: Any = self  # which a subclass has made callable
-        outputs = [_plain(model(row)) for row in rows.tolist()]
-        return numpy.array(outputs, dtype=numpy.float64)
-
-    def _ordinary_layers(self) -> list[Layer]:
-        """The layers that a call evaluates in order, if it does nothing else."""
-        return []
+        by_row = [_plain(model(row)) for row in rows.tolist()]
+        return numpy.array(by_row, dtype=numpy.float64)
 
 
 def _uniform() -> float:
     return random.uniform(-1, 1)
 
 
-class Neuron(_Reporting, Module):
+class Neuron(Watched, Module):
     """A weighted sum of its inputs plus a bias, put through an activation.
 
     The weights are drawn uniformly from -1 to 1, the bias starts at 0.
@@ -318,7 +253,11 @@ class Neuron(_Reporting, Module):
     Value(data=0.0, grad=0.0)
     """
 
-    activation: str | None = "relu"  # for a subclass whose __init__ sets only w, b and nonlin
+    w: list[Value] = watched()
+    b: Value = watched()
+    nonlin: bool = watched()
+    # For a subclass whose __init__ sets only w, b and nonlin
+    activation: str | None = watched("relu")
 
     def __init__(
         self,
@@ -326,14 +265,16 @@ class Neuron(_Reporting, Module):
         nonlin: bool = True,
         activation: str | None = "relu",
         draw: Callable[[], float] | None = None,
+        **unknown: NoReturn,
     ) -> None:
+        _refuse("Neuron", "nonlin, activation and draw", unknown)
         _check_size("nin", nin)
         if activation not in _LINEAR and activation not in _ACTIVATIONS:
             choices = ", ".join(("linear", *_ACTIVATIONS))
             raise ValueError(f"unknown activation {activation!r}; the choices are {choices}")
         if draw is None:
             draw = _uniform
-        self.w: list[Value] = _ModuleList([Value(draw()) for _ in range(nin)])
+        self.w = [Value(draw()) for _ in range(nin)]
         self.b = Value(0)
         self.nonlin = nonlin
         self.activation = activation
@@ -359,26 +300,20 @@ class Neuron(_Reporting, Module):
         ValueError
             If there are not as many inputs as weights, or an array has neither 1 nor 2 axes.
         """
-        out = fused_neuron(self, x)
-        if out is not None:
-            return out
-        return self._by_row(x) if _has_rows(x) else self._by_weight(_sized(x))
+        if _has_rows(x):
+            return [self._evaluate(row) for row in _rows(x)]
+        return self._evaluate(x)
 
-    def _by_row(self, x: Any) -> list[Value]:
-        # Not self(row): a subclass whose __call__ hands the rows on has seen them already.
-        outs = []
-        for row in _rows(x):
-            out = fused_neuron(self, row)
-            outs.append(self._by_weight(row) if out is None else out)
-        return outs
+    def _evaluate(self, x: Any) -> Any:
+        out = fused(self, x)
+        return self._by_weight(_sized(x)) if out is None else out
 
     def _by_weight(self, x: Sequence[Value | _Number]) -> Value:
-        if len(x) != len(self.w):
-            raise ValueError(
-                f"a neuron with {len(self.w)} weights was given {len(x)} inputs{_hint(x)}"
-            )
+        w = glance(self, "w")
+        if len(x) != len(w):
+            raise ValueError(f"a neuron with {len(w)} weights was given {len(x)} inputs{_hint(x)}")
         try:
-            act = sum((wi * xi for wi, xi in zip(self.w, x)), self.b)
+            act = sum((wi * xi for wi, xi in zip(w, x)), self.b)
         except TypeError as error:
             # Python says of a list or str only that it cannot be repeated.
             if not _hint(x):
@@ -397,14 +332,14 @@ class Neuron(_Reporting, Module):
         -------
         list of Value
         """
-        return [*self.w, self.b]
+        return [*glance(self, "w"), self.b]
 
     def __repr__(self) -> str:
         if not self.nonlin or self.activation in _LINEAR:
             kind = "Linear"
         else:
             kind = "ReLU" if self.activation == "relu" else self.activation
-        return f"{kind}Neuron({len(self.w)})"
+        return f"{kind}Neuron({len(glance(self, 'w'))})"
 
     def _weight_rows(self) -> list[Named] | None:
         rows = weight_rows([self])
@@ -415,7 +350,7 @@ class Neuron(_Reporting, Module):
         ]
 
 
-class Layer(_Reporting, Module):
+class Layer(Watched, Module):
     """Neurons side by side, all with the same inputs.
 
     Parameters
@@ -424,8 +359,8 @@ class Layer(_Reporting, Module):
         The number of inputs, at least 1.
     nout : int
         The number of neurons, at least 1.
-    **kwargs
-        `nonlin` and `activation`, handed to each `Neuron`.
+    nonlin, activation, draw : optional
+        Those of each `Neuron`.
 
     Attributes
     ----------
@@ -447,10 +382,22 @@ class Layer(_Reporting, Module):
     2
     """
 
-    def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
+    neurons: list[Neuron] = watched()
+
+    def __init__(
+        self,
+        nin: int,
+        nout: int,
+        *,
+        nonlin: bool = True,
+        activation: str | None = "relu",
+        draw: Callable[[], float] | None = None,
+        **unknown: NoReturn,
+    ) -> None:
+        _refuse("Layer", "nonlin, activation and draw", unknown)
         _check_size("nin", nin)
         _check_size("nout", nout)
-        self.neurons: list[Neuron] = _ModuleList([Neuron(nin, **kwargs) for _ in range(nout)])
+        self.neurons = [Neuron(nin, nonlin, activation, draw) for _ in range(nout)]
 
     def __call__(self, x: Iterable[Value | _Number]) -> Any:
         """Evaluate every neuron.
@@ -473,25 +420,20 @@ class Layer(_Reporting, Module):
         ValueError
             If there are not as many inputs as weights, or an array has neither 1 nor 2 axes.
         """
-        out = fused_layer(self, x)
-        if out is None:
-            if _has_rows(x):
-                return [self._by_neuron(row) for row in _rows(x)]
-            return self._by_neuron(x)
-        return out[0] if len(out) == 1 else out
+        if _has_rows(x):
+            return [self._evaluate(row) for row in _rows(x)]
+        return self._evaluate(x)
 
-    def _by_neuron(self, x: Iterable[Value | _Number]) -> Any:
-        out = fused_layer(self, x)
-        if out is None:
-            x = _sized(x)  # a generator lasts for one neuron only
-            out = [neuron(x) for neuron in self.neurons]
-        return out[0] if len(out) == 1 else out
+    def _evaluate(self, x: Any) -> Any:
+        out = fused(self, x)
+        if out is not None:
+            return out
+        x = _sized(x)  # a generator lasts for one neuron only
+        outs = [neuron(x) for neuron in glance(self, "neurons")]
+        return outs[0] if len(outs) == 1 else outs
 
     def _weight_rows(self) -> list[Named] | None:
         return weight_rows(self.neurons)
-
-    def _ordinary_layers(self) -> list[Layer]:
-        return [self] if type(self) is Layer and Layer.__call__ is _LAYER_CALL else []
 
     def parameters(self) -> list[Value]:
         """List the parameters of each neuron in turn.
@@ -500,10 +442,10 @@ class Layer(_Reporting, Module):
         -------
         list of Value
         """
-        return [p for neuron in self.neurons for p in neuron.parameters()]
+        return [p for neuron in glance(self, "neurons") for p in neuron.parameters()]
 
     def __repr__(self) -> str:
-        return f"Layer of [{', '.join(str(neuron) for neuron in self.neurons)}]"
+        return f"Layer of [{', '.join(str(neuron) for neuron in glance(self, 'neurons'))}]"
 
 
 class MLP(Module):
@@ -553,7 +495,9 @@ class MLP(Module):
         activation: str | None = "relu",
         init: str = "uniform",
         seed: int | None = None,
+        **unknown: NoReturn,
     ) -> None:
+        _refuse("MLP", "activation, init and seed", unknown)
         if not hasattr(nouts, "__iter__"):
             raise TypeError(f"nouts must be an iterable of ints, found {type(nouts).__name__}")
         sizes = [nin, *nouts]
@@ -594,13 +538,13 @@ class MLP(Module):
             If there are not as many numbers as inputs, or an array has neither 1 nor 2 axes.
         """
         if _has_rows(x):
-            return [self._by_layer(row) for row in _rows(x)]
-        return self._by_layer(x)
+            return [self._evaluate(row) for row in _rows(x)]
+        return self._evaluate(x)
 
-    def _by_layer(self, x: Any) -> Any:
-        out = fused_stack(self.layers, x)
+    def _evaluate(self, x: Any) -> Any:
+        out = fused(self.layers, x)
         if out is not None:
-            return out[0] if len(out) == 1 else out
+            return out
         for i, layer in enumerate(self.layers):
             # A hidden layer of one neuron gives a bare Value, and the next one wants a list
             x = layer([x] if i > 0 and isinstance(x, Value) else x)
@@ -614,12 +558,6 @@ class MLP(Module):
         list of Value
         """
         return [p for layer in self.layers for p in layer.parameters()]
-
-    def _ordinary_layers(self) -> list[Layer]:
-        layers = self.layers
-        if type(self).__call__ is not _MLP_CALL or Layer.__call__ is not _LAYER_CALL:
-            return []
-        return layers if all(type(layer) is Layer for layer in layers) else []
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(str(layer) for layer in self.layers)}]"
@@ -827,6 +765,12 @@ def _hint(x: Iterable[object]) -> str:
     return ""
 
 
+def _refuse(owner: str, known: str, unknown: dict[str, Any]) -> None:
+    """Say which keywords there are, where one is none of them."""
+    if unknown:
+        raise TypeError(f"the keywords of {owner} are {known}, found {', '.join(unknown)}")
+
+
 def _check_size(name: str, size: int) -> None:
     """Refuse a size that is not a positive int."""
     if not hasattr(type(size), "__index__"):
@@ -835,8 +779,4 @@ def _check_size(name: str, size: int) -> None:
         raise ValueError(f"{name} must be at least 1, found {size}")
 
 
-# As they are now; a program may put others in their place.
-_LAYER_CALL = Layer.__call__
-_MLP_CALL = MLP.__call__
-
-register_nn(Neuron, Layer, _ModuleList)
+register_nn(Neuron, Layer, MLP)

@@ -98,7 +98,7 @@ def test_the_version_is_the_installed_one():
 C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
     {"_core", "_version"},
-    {"engine"},
+    {"engine", "_watched"},
     {"_state"},
     {"nn"},
     {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},

@@ -44,21 +44,17 @@ mg_layer_block *mg_layer_block_new(mg_arena *arena, mg_node base, uint32_t n_row
                                    int is_span) {
     mg_layer_block *block = mg_realloc(NULL, sizeof *block);
     uint32_t *open_rows = mg_realloc(NULL, n_rows * sizeof *open_rows);
-    const void **row_owners = mg_realloc(NULL, n_rows * sizeof *row_owners);
-    if (!block || !open_rows || !row_owners) {
+    if (!block || !open_rows) {
         mg_free(block);
         mg_free(open_rows);
-        mg_free(row_owners);
         return NULL;
     }
     memset(open_rows, 0, n_rows * sizeof *open_rows);
-    memset(row_owners, 0, n_rows * sizeof *row_owners);
     *block = (mg_layer_block){.base = base,
                               .n_rows = n_rows,
                               .n_in = n_in,
                               .n_alive = n_rows * (n_in + 1),
                               .open.rows = open_rows,
-                              .row_owners = row_owners,
                               .is_span = is_span};
     for (mg_node node = base; node < base + block->n_alive; node++) {
         arena->meta[node].flags |= MG_PARAMETER;
@@ -72,11 +68,15 @@ static uint32_t span_length(const mg_layer_block *block) {
     return block->n_rows * mg_row_length(block);
 }
 
+static uint64_t n_changes;
+
+uint64_t mg_block_changes(void) { return n_changes; }
+
 /* The block's slots stay together where they were a span. */
 static void free_block(mg_arena *arena, mg_layer_block *block) {
+    n_changes++;
     if (block->is_span) mg_arena_give_span(arena, block->base, span_length(block));
     mg_free(block->open.rows);
-    mg_free(block->row_owners);
     if (block->weights) mg_free(block->weights);
     mg_free(block);
 }
@@ -170,7 +170,7 @@ static int parameter_died(mg_arena *arena, mg_node node) {
     mg_layer_block *block = arena->aux[node].block;
     int is_span = block->is_span;
     arena->meta[node].flags = 0;
-    block->version = 0; /* no more calls on what is left */
+    n_changes++;
     if (--block->n_alive == 0 && !block->calls) free_block(arena, block);
     return is_span;
 }

@@ -41,12 +41,6 @@ struct mg_layer_block {
     mg_weights *weights;   /* what calls made now share, or NULL */
     int is_span;           /* the slots are a span, to be reused together */
     mg_open_rows open;
-    /* For the owner, who checks that nothing has changed since the block was laid out. */
-    const void *owner;
-    const void **row_owners;
-    uint64_t version;
-    mg_op activation; /* MG_LEAF for a linear layer */
-    double activation_k;
 };
 
 /* Tell the arena whom to ask about neurons and parameters. */
@@ -68,6 +62,10 @@ void mg_parameter_unpinned(mg_arena *arena, mg_node node);
 /* Whether calls would miss the parameter's handle. */
 int mg_parameter_in_use(const mg_arena *arena, mg_node node);
 
+/* How often the parameters of some block have become fewer, or a block has ended: what was found
+ * out about blocks before may not be so any more. */
+uint64_t mg_block_changes(void);
+
 /* To be called before any parameter of the block is assigned. */
 mg_status mg_layer_block_before_write(mg_arena *arena, mg_layer_block *block);
 
@@ -76,6 +74,11 @@ static inline uint32_t mg_row_length(const mg_layer_block *block) { return block
 /* The parameter of row `row` for input `i`, or with i == n_in the bias. */
 static inline mg_node mg_parameter(const mg_layer_block *block, uint32_t row, uint32_t i) {
     return block->base + row * mg_row_length(block) + i;
+}
+
+/* Whether no parameter has been freed. */
+static inline int mg_block_is_whole(const mg_layer_block *block) {
+    return block->n_alive == block->n_rows * mg_row_length(block);
 }
 
 /* For the calls on a block. */

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows, int with_values) {
+mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows,
+                     mg_activation activation, int with_values) {
     const size_t n_in = block->n_in;
     size_t size = sizeof(mg_call) + (n_in + 2 * (size_t)n_rows) * sizeof(double) +
                   (n_rows + (with_values ? n_in : 0)) * sizeof(mg_node) + n_rows;
@@ -15,8 +16,7 @@ mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows,
                       .first_row = first_row,
                       .n_rows = n_rows,
                       .n_in = block->n_in,
-                      .activation = block->activation,
-                      .activation_k = block->activation_k};
+                      .activation = activation};
     call->x = (double *)(call + 1);
     call->pre = call->x + n_in;
     call->inner_grad = call->pre + n_rows;
@@ -29,13 +29,13 @@ mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows,
 void mg_call_free(mg_call *call) { mg_free(call); }
 
 /* values[r] = activation(sums[r]); the two may be one array. */
-static mg_status activate(const mg_layer_block *block, const double *sums, uint32_t n,
-                          double *values, double *failed_pre) {
-    if (block->activation == MG_LEAF) {
+static mg_status activate(mg_activation activation, const double *sums, uint32_t n, double *values,
+                          double *failed_pre) {
+    if (activation.op == MG_LEAF) {
         if (values != sums) memcpy(values, sums, n * sizeof *values);
         return MG_OK;
     }
-    if (block->activation == MG_RELU) {
+    if (activation.op == MG_RELU) {
         for (uint32_t r = 0; r < n; r++)
             values[r] = mg_op_value(MG_RELU, sums[r], 0.0, 0.0, 0.0, NULL);
         return MG_OK;
@@ -43,7 +43,7 @@ static mg_status activate(const mg_layer_block *block, const double *sums, uint3
     for (uint32_t r = 0; r < n; r++) {
         mg_status st = MG_OK;
         double sum = sums[r];
-        values[r] = mg_op_value(block->activation, sum, 0.0, block->activation_k, 0.0, &st);
+        values[r] = mg_op_value(activation.op, sum, 0.0, activation.k, 0.0, &st);
         if (st != MG_OK) {
             *failed_pre = sum;
             return st;
@@ -52,11 +52,12 @@ static mg_status activate(const mg_layer_block *block, const double *sums, uint3
     return MG_OK;
 }
 
-mg_status mg_layer_block_values(const mg_arena *arena, const mg_layer_block *block,
-                                const double *x, double *values, double *failed_pre) {
-    mg_loops_current()->rows.forward(arena->data + block->base, mg_row_length(block),
-                                     block->n_rows, x, block->n_in, values);
-    return activate(block, values, block->n_rows, values, failed_pre);
+mg_status mg_call_values(const mg_arena *arena, const mg_layer_block *block, uint32_t first_row,
+                         uint32_t n_rows, mg_activation activation, const double *x,
+                         double *values, double *failed_pre) {
+    mg_loops_current()->rows.forward(arena->data + mg_parameter(block, first_row, 0),
+                                     mg_row_length(block), n_rows, x, block->n_in, values);
+    return activate(activation, values, n_rows, values, failed_pre);
 }
 
 void mg_call_find_duplicates(mg_arena *arena, mg_call *call) {
@@ -85,7 +86,7 @@ mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre) {
     mg_loops_current()->rows.forward(arena->data + mg_parameter(block, call->first_row, 0),
                                      mg_row_length(block), n, call->x, call->n_in, call->pre);
     /* The values wait in inner_grad until their nodes exist. */
-    mg_status st = activate(block, call->pre, n, call->inner_grad, failed_pre);
+    mg_status st = activate(call->activation, call->pre, n, call->inner_grad, failed_pre);
     if (st != MG_OK) return st;
     if (mg_arena_reserve(arena, n) != MG_OK || !mg_current_weights(block)) return MG_NO_MEMORY;
 
@@ -242,12 +243,12 @@ mg_status mg_call_backward(mg_arena *arena, mg_call *call, uint32_t high_row, ui
         const mg_node neuron = call->neurons[row];
         const double y = arena->data[neuron], g_out = arena->grad[neuron], pre = call->pre[row];
         double g;
-        if (call->activation == MG_LEAF)
+        if (call->activation.op == MG_LEAF)
             g = g_out;
-        else if (call->activation == MG_RELU)
+        else if (call->activation.op == MG_RELU)
             g = mg_op_adjoint_a(MG_RELU, pre, 0.0, 0.0, 0.0, y, g_out, NULL);
         else
-            g = mg_op_adjoint_a(call->activation, pre, 0.0, call->activation_k, 0.0, y, g_out,
+            g = mg_op_adjoint_a(call->activation.op, pre, 0.0, call->activation.k, 0.0, y, g_out,
                                 &st);
         if (st != MG_OK) {
             *failed_pre = pre;
@@ -255,7 +256,7 @@ mg_status mg_call_backward(mg_arena *arena, mg_call *call, uint32_t high_row, ui
         }
         const mg_node first = mg_parameter(block, call->first_row + row, 0);
         /* A linear neuron of one input is itself the node that adds the bias. */
-        const int bias_directly = call->activation == MG_LEAF && n_in == 1;
+        const int bias_directly = call->activation.op == MG_LEAF && n_in == 1;
         const double inner = 0.0 + g;
         arena->grad[first + n_in] += bias_directly ? g : inner;
         call->inner_grad[row] = inner;

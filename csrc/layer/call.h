@@ -12,6 +12,13 @@
 
 #include "layer/block.h"
 
+/* What the weighted sums of a layer go through: an operation with its immediate, or MG_LEAF for
+ * nothing. */
+typedef struct {
+    mg_op op;
+    double k;
+} mg_activation;
+
 /* What layer/fusion.c notes at a call during a traversal. */
 typedef struct {
     uint32_t epoch; /* the last traversal that met the call */
@@ -27,9 +34,8 @@ typedef struct mg_call {
     mg_weights *forward;  /* the weights at the time of the call */
     mg_weights *backward; /* the weights when the neurons propagated, or NULL */
     uint32_t first_row, n_rows, n_in;
-    uint32_t n_live;     /* neurons that are still part of the call */
-    mg_op activation;    /* MG_LEAF for a linear layer */
-    double activation_k; /* its immediate */
+    uint32_t n_live; /* neurons that are still part of the call */
+    mg_activation activation;
     mg_open_call open;
     uint8_t duplicates;  /* an input occurs twice */
     double *x;           /* n_in, at the time of the call */
@@ -43,7 +49,8 @@ typedef struct mg_call {
 
 /* An empty call with room for its arrays; NULL when memory is out. Fill x and inputs, then hand it
  * to mg_call_forward. */
-mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows, int with_values);
+mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows,
+                     mg_activation activation, int with_values);
 
 /* Give a call back that has no neurons yet. */
 void mg_call_free(mg_call *call);
@@ -60,9 +67,10 @@ mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre);
  * owner's code, when nothing depends on the call any more. */
 void mg_call_leave(mg_arena *arena, mg_call *call, uint32_t row);
 
-/* Evaluate `n_rows` rows on `x` without a graph. */
-mg_status mg_layer_block_values(const mg_arena *arena, const mg_layer_block *block,
-                                const double *x, double *values, double *failed_pre);
+/* Evaluate rows on `x` without a graph; the failure is as above. */
+mg_status mg_call_values(const mg_arena *arena, const mg_layer_block *block, uint32_t first_row,
+                         uint32_t n_rows, mg_activation activation, const double *x,
+                         double *values, double *failed_pre);
 
 /* Whether the neuron can take part in a fused sweep, or must be expanded first: it has propagated
  * before, or the weights have changed since other neurons of its call did. */

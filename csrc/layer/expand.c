@@ -15,7 +15,7 @@ mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron) {
     const double g = call->inner_grad[row];
     const double *w_back =
         propagated ? mg_weight_rows(arena, block, call->backward) + offset : NULL;
-    const int linear = call->activation == MG_LEAF;
+    const int linear = call->activation.op == MG_LEAF;
     mg_node sum = mg_parameter(block, block_row, n_in);
     double value = w[n_in];
 
@@ -43,9 +43,9 @@ mg_status mg_neuron_expand(mg_arena *arena, mg_node neuron) {
     if (!linear) last_a = sum;
 
     arena->operands[neuron] = (mg_operands){last_a, last_b};
-    arena->meta[neuron].op = linear ? MG_ADD : (uint8_t)call->activation;
+    arena->meta[neuron].op = linear ? MG_ADD : (uint8_t)call->activation.op;
     arena->meta[neuron].arity = linear ? 2 : 1;
-    arena->aux[neuron].immediate = call->activation_k;
+    arena->aux[neuron].immediate = call->activation.k;
     mg_arena_use(arena, last_a);
     if (linear) mg_arena_use(arena, last_b);
     mg_call_leave(arena, call, row);

@@ -18,7 +18,7 @@ static int will_fail(const mg_arena *arena, mg_node node) {
     if (meta.arity == MG_FUSED) {
         const mg_call *call = arena->aux[node].call;
         const double pre = call->pre[mg_neuron_row(arena, node)];
-        mg_op_adjoint_a(call->activation, pre, 0.0, call->activation_k, 0.0, y, 1.0, &st);
+        mg_op_adjoint_a(call->activation.op, pre, 0.0, call->activation.k, 0.0, y, 1.0, &st);
         return st != MG_OK;
     }
     if (meta.arity == 0 || meta.arity == MG_NARY) return 0;

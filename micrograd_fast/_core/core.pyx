@@ -24,7 +24,14 @@ The parts, in the order in which they build on each other; a test holds them to 
         attributes   data, grad and the others, repr
     copying/   copy, deepcopy, pickle
     value/type   the table of slots that makes all this a type
-    layer/     fused layers: guards, calls, predict, the choice of instruction sets
+    layer/     fused layers
+        watched      attributes of modules whose changes are known
+        neurons      what a fused layer relies on of a neuron and of nn's classes
+        layout       parameters side by side in the arena
+        guards       may a layer be evaluated as a whole?
+        calls        doing so, for a call
+        predict      ... and for rows of numbers, without a graph
+        kernels      the choice of instruction sets
     bulk/      many nodes or parameters in one go: sums, recorded formulas, optimizer steps
     program/   frozen programs: rows in, arrays out; the saved record; running; making
 
@@ -76,6 +83,9 @@ include "value/attributes.pxi"
 include "copying/copy.pxi"
 include "copying/pickle.pxi"
 include "value/type.pxi"
+include "layer/watched.pxi"
+include "layer/neurons.pxi"
+include "layer/layout.pxi"
 include "layer/guards.pxi"
 include "layer/calls.pxi"
 include "layer/predict.pxi"

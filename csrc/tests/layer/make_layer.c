@@ -16,8 +16,9 @@ mg_node make_leaves(mg_arena *arena, const double *numbers, uint32_t n_nodes, in
     return base;
 }
 
-mg_call *make_call(mg_arena *arena, mg_layer_block *block, const mg_node *inputs) {
-    mg_call *call = mg_call_new(block, 0, block->n_rows, 1);
+mg_call *make_call(mg_arena *arena, mg_layer_block *block, mg_op activation,
+                   const mg_node *inputs) {
+    mg_call *call = mg_call_new(block, 0, block->n_rows, (mg_activation){activation, 0.0}, 1);
     CHECK(call != NULL);
     for (uint32_t i = 0; i < block->n_in; i++) {
         call->x[i] = arena->data[inputs[i]];
@@ -35,13 +36,12 @@ layer make_layer(uint32_t n_in, uint32_t n_rows, mg_op activation, const double 
     const uint32_t n_parameters = n_rows * (n_in + 1);
     const mg_node base = make_leaves(l.arena, numbers, n_parameters, 1);
     l.block = mg_layer_block_new(l.arena, base, n_rows, n_in, 1);
-    l.block->activation = activation;
     for (uint32_t k = 0; k < n_in; k++) {
         const uint32_t i = in_order ? k : n_in - 1 - k;
         l.inputs[i] = mg_arena_leaf(l.arena, numbers[n_parameters + i]);
         l.arena->meta[l.inputs[i]].refs++;
     }
-    l.call = make_call(l.arena, l.block, l.inputs);
+    l.call = make_call(l.arena, l.block, activation, l.inputs);
     CHECK((l.call->first_input == l.inputs[0]) == (in_order || n_in == 1));
     mg_node neurons[MAX_ROWS];
     for (uint32_t r = 0; r < n_rows; r++) neurons[r] = l.call->neurons[r];

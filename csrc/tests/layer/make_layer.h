@@ -24,7 +24,8 @@ layer make_layer(uint32_t n_in, uint32_t n_rows, mg_op activation, const double 
 mg_node make_leaves(mg_arena *arena, const double *numbers, uint32_t n_nodes, int is_span);
 
 /* A call of a whole block on `inputs`, its neurons without references. */
-mg_call *make_call(mg_arena *arena, mg_layer_block *block, const mg_node *inputs);
+mg_call *make_call(mg_arena *arena, mg_layer_block *block, mg_op activation,
+                   const mg_node *inputs);
 
 void go_backward(mg_arena *arena, mg_node root);
 void expand_all(mg_arena *arena, mg_node root);

@@ -61,7 +61,7 @@ static void a_call_is_all_or_nothing(void) {
         mg_arena *arena = test_arena_new();
         const mg_node base = make_leaves(arena, numbers, 4, 1);
         mg_layer_block *block = mg_layer_block_new(arena, base, 2, 1, 1);
-        mg_call *call = mg_call_new(block, 0, 2, 0);
+        mg_call *call = mg_call_new(block, 0, 2, (mg_activation){MG_RELU, 0.0}, 0);
         double failed;
         call->x[0] = 1.0;
         mg_testing_fail_allocation(nth);

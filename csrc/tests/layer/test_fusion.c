@@ -19,15 +19,14 @@ static network make_network(const double *numbers, int crossing) {
     net.first_parameter[1] = make_leaves(net.arena, numbers + 5, N_OUT * (N_HIDDEN + 1), 1);
     net.hidden = mg_layer_block_new(net.arena, net.first_parameter[0], N_HIDDEN, N_IN, 1);
     net.out = mg_layer_block_new(net.arena, net.first_parameter[1], N_OUT, N_HIDDEN, 1);
-    net.hidden->activation = MG_TANH;
     mg_node inputs[N_IN], hidden[N_HIDDEN];
     for (uint32_t i = 0; i < N_IN; i++) inputs[i] = net.x + i;
-    const mg_call *call = make_call(net.arena, net.hidden, inputs);
+    const mg_call *call = make_call(net.arena, net.hidden, MG_TANH, inputs);
     for (uint32_t i = 0; i < N_HIDDEN; i++) hidden[i] = call->neurons[i];
     if (crossing)
         hidden[1] = mg_arena_node(net.arena, MG_MUL, hidden[1], hidden[0], 0.0,
                                   net.arena->data[hidden[1]] * net.arena->data[hidden[0]]);
-    call = make_call(net.arena, net.out, hidden);
+    call = make_call(net.arena, net.out, MG_LEAF, hidden);
     net.root = mg_arena_node(net.arena, MG_MUL, call->neurons[0], call->neurons[1], 0.0, 1.0);
     net.arena->meta[net.root].refs++;
     return net;

@@ -43,7 +43,7 @@ static void check_sgd(void) {
 
 /* A call on the first row, whose weights are to be kept from the first assignment on. */
 static mg_node call_block(mg_arena *arena, mg_layer_block *block) {
-    mg_call *call = mg_call_new(block, 0, 1, 0);
+    mg_call *call = mg_call_new(block, 0, 1, (mg_activation){MG_LEAF, 0.0}, 0);
     for (uint32_t i = 0; i < block->n_in; i++) call->x[i] = 1.0;
     double failed;
     CHECK(mg_call_forward(arena, call, &failed) == MG_OK);

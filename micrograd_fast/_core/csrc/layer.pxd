@@ -15,13 +15,18 @@ cdef extern from "layer/block.h":
     void mg_parameter_pinned(mg_arena *arena, mg_node node) noexcept
     void mg_parameter_unpinned(mg_arena *arena, mg_node node) noexcept
     bint mg_parameter_in_use(const mg_arena *arena, mg_node node) noexcept
+    uint64_t mg_block_changes()
+    bint mg_block_is_whole(const mg_layer_block *block) noexcept
+    mg_node mg_parameter(const mg_layer_block *block, uint32_t row, uint32_t i) noexcept
     mg_status mg_layer_block_before_write(mg_arena *arena, mg_layer_block *block)
 
 
 cdef extern from "layer/call.h":
-    mg_status mg_layer_block_values(mg_arena *arena, mg_layer_block *block, const double *x, double *values,
-                              double *failed_pre)
-    mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows, int with_values)
+    mg_status mg_call_values(const mg_arena *arena, const mg_layer_block *block, uint32_t first_row,
+                             uint32_t n_rows, mg_activation activation, const double *x,
+                             double *values, double *failed_pre)
+    mg_call *mg_call_new(mg_layer_block *block, uint32_t first_row, uint32_t n_rows,
+                         mg_activation activation, int with_values)
     void mg_call_free(mg_call *call)
     void mg_call_find_duplicates(mg_arena *arena, mg_call *call)
     mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre)

@@ -41,15 +41,15 @@ cdef extern from "nodes/arena.h":
         uint32_t n_rows
         uint32_t n_in
         mg_call *calls
-        const void *owner
-        const void **row_owners
-        uint64_t version
-        mg_op activation
-        double activation_k
+
+    ctypedef struct mg_activation:
+        mg_op op
+        double k
 
     ctypedef struct mg_call "struct mg_call":
         uint32_t n_rows
-        mg_op activation
+        uint32_t n_in
+        mg_activation activation
         double *x
         mg_node *inputs
         mg_node *neurons

@@ -1,4 +1,22 @@
 # Calls of fused layers: what nn's classes make of their inputs instead of building node by node.
+#
+# Input is converted first and rows are looked up after, because to convert can run Python. From the
+# look-up on none runs, until every neuron has its handle: the handles are made before the nodes.
+
+cdef extern from "Python.h":
+    void PyList_SET_ITEM(PyObject *, Py_ssize_t, PyObject *)
+
+cdef extern from *:
+    """
+    /* Without a collection: see new_untracked_handle. */
+    static PyObject *new_list(Py_ssize_t n) {
+        const int collecting = PyGC_Disable();
+        PyObject *list = PyList_New(n);
+        if (collecting) PyGC_Enable();
+        return list;
+    }
+    """
+    PyObject *new_list(Py_ssize_t n) except NULL
 
 
 cdef list plain_inputs(object x):
@@ -8,73 +26,67 @@ cdef list plain_inputs(object x):
     if type(x) is tuple:
         return list(x)
     if getattr(x, "ndim", None) == 1 and hasattr(x, "tolist"):
-        return x.tolist()
+        numbers = x.tolist()
+        return <list>numbers if type(numbers) is list else None
     return None
 
 
-cdef mg_call *new_call(mg_layer_block *block, uint32_t first_row, uint32_t n_rows,
-                       list inputs) except? NULL:
-    """A call with its inputs filled in; NULL if one of them is unusual."""
-    cdef mg_call *call
-    cdef Py_ssize_t i, n_in = len(inputs)
-    cdef bint with_values = False
+cdef enum:
+    UNUSUAL_INPUT = 0
+    ONLY_NUMBERS = 1
+    SOME_VALUES = 2
+
+
+cdef int kind_of_inputs(list inputs, uint32_t n_in) noexcept:
+    cdef Py_ssize_t i
     cdef PyObject *item
-    cdef mg_node node
+    cdef int kind = ONLY_NUMBERS
+    if <size_t>len(inputs) != n_in:
+        return UNUSUAL_INPUT
     for i in range(n_in):
         item = list_item(<PyObject *>inputs, i)
         if Py_TYPE(item) == ValueType:
-            with_values = True
+            kind = SOME_VALUES
             if arena.meta[node_of(item)].flags & MG_PARAMETER:
-                return NULL
+                return UNUSUAL_INPUT
         elif not PyFloat_CheckExact(item) and not PyLong_CheckExact(item):
-            return NULL
-    call = mg_call_new(block, first_row, n_rows, with_values)
+            return UNUSUAL_INPUT
+    return kind
+
+
+cdef mg_call *room_for_call(FusedRows *rows, bint with_values) except NULL:
+    cdef mg_call *call = mg_call_new(
+        rows.block, rows.first_row, rows.n_rows, rows.activation, with_values
+    )
     if call == NULL:
-        raise MemoryError(f"no memory for a layer call of {n_rows} neurons")
-    try:
-        for i in range(n_in):
-            item = list_item(<PyObject *>inputs, i)
-            node = MG_NO_NODE
-            if Py_TYPE(item) == ValueType:
-                node = node_of(item)
-                call.x[i] = arena.data[node]
-            elif PyFloat_CheckExact(item):
-                call.x[i] = PyFloat_AS_DOUBLE(item)
-            else:
-                call.x[i] = PyLong_AsDouble(item)
-            if with_values:
-                call.inputs[i] = node
-    except BaseException:
-        mg_call_free(call)
-        raise
-    mg_call_find_duplicates(&arena, call)
+        raise MemoryError(f"no memory for a layer call of {rows.n_rows} neurons")
     return call
 
 
-cdef object neurons_of_call(mg_call *call):
-    """The Values of a call that has just been made."""
-    cdef uint32_t r = 0, n_rows = call.n_rows
-    cdef PyObject *handle
-    cdef PyObject *outputs
-    outputs = PyList_New(n_rows)
-    try:
-        while r < n_rows:
-            handle = handle_new()
-            handle_attach(handle, call.neurons[r])
-            PyList_SET_ITEM(outputs, r, handle)
-            r += 1
-    except BaseException:
-        for r in range(n_rows):
-            discard_unused(call.neurons[r])
-        Py_DECREF(outputs)
-        raise
-    return adopt(outputs)
+cdef int fill_inputs(mg_call *call, list inputs) except -1:
+    cdef Py_ssize_t i
+    cdef PyObject *item
+    cdef mg_node node
+    for i in range(call.n_in):
+        item = list_item(<PyObject *>inputs, i)
+        node = MG_NO_NODE
+        if Py_TYPE(item) == ValueType:
+            node = node_of(item)
+            call.x[i] = arena.data[node]
+        elif PyFloat_CheckExact(item):
+            call.x[i] = PyFloat_AS_DOUBLE(item)
+        else:
+            call.x[i] = PyLong_AsDouble(item)
+        if call.inputs != NULL:
+            call.inputs[i] = node
+    mg_call_find_duplicates(&arena, call)
+    return 0
 
 
 cdef int evaluate(mg_call *call) except -1:
-    """Give a new call its neurons, without handles yet; frees the call if it has no value."""
+    """Give a new call its neurons, without references yet; frees the call if it has no value."""
     cdef double failed_pre = 0.0
-    cdef mg_op activation = call.activation
+    cdef mg_op activation = call.activation.op
     cdef mg_status st = mg_call_forward(&arena, call, &failed_pre)
     if st != MG_OK:
         mg_call_free(call)
@@ -82,92 +94,96 @@ cdef int evaluate(mg_call *call) except -1:
     return 0
 
 
-cdef mg_call *called(mg_layer_block *block, uint32_t first_row, uint32_t n_rows, object x) except? NULL:
-    """The call of some rows of a block, evaluated; NULL for the scalar path."""
+cdef mg_call *called(FusedRows *rows, list inputs) except? NULL:
+    """A layer's call on the inputs, evaluated; NULL for the scalar path."""
+    cdef int kind = kind_of_inputs(inputs, rows.block.n_in)
     cdef mg_call *call
-    inputs = plain_inputs(x)
-    if inputs is None or len(<list>inputs) != block.n_in:
+    if kind == UNUSUAL_INPUT:
         return NULL
-    call = new_call(block, first_row, n_rows, inputs)
-    if call != NULL:
-        evaluate(call)
+    call = room_for_call(rows, kind == SOME_VALUES)
+    try:
+        fill_inputs(call, inputs)
+    except BaseException:
+        mg_call_free(call)
+        raise
+    evaluate(call)
     return call
 
 
-cdef object fused(mg_layer_block *block, uint32_t first_row, uint32_t n_rows, object x):
-    """The outputs of some rows of a block, or None for the scalar path."""
-    cdef mg_call *call = called(block, first_row, n_rows, x)
-    return None if call == NULL else neurons_of_call(call)
-
-
-cdef mg_call *called_on(mg_layer_block *block, mg_call *before) except NULL:
-    """The call of a whole block on all neurons of another call, which go with it if it fails."""
+cdef mg_call *called_on(FusedRows *rows, mg_call *before) except NULL:
+    """The call on all neurons of another one, which go with it if it fails."""
     cdef uint32_t i, n = before.n_rows
-    cdef mg_call *call = mg_call_new(block, 0, block.n_rows, True)
+    cdef mg_call *call
     try:
-        if call == NULL:
-            raise MemoryError(f"no memory for a layer call of {block.n_rows} neurons")
+        call = room_for_call(rows, True)
         for i in range(n):
             call.x[i] = arena.data[before.neurons[i]]
             call.inputs[i] = before.neurons[i]
         evaluate(call)
     except BaseException:
+        # The call before lives until the last of its neurons has gone.
         for i in range(n):
-            discard_unused(before.neurons[i])
+            mg_arena_discard(&arena, before.neurons[i])
         raise
     return call
 
 
-def fused_layer(layer, x):
-    """The list of a layer's outputs, or None where it must be built node by node."""
-    cdef mg_layer_block *block = layer_block(layer)
-    return None if block == NULL else fused(block, 0, block.n_rows, x)
+cdef PyObject *fresh_handles(uint32_t n) except NULL:
+    """A list of handles without nodes."""
+    cdef PyObject *outputs = new_list(n)
+    cdef uint32_t r
+    try:
+        for r in range(n):
+            PyList_SET_ITEM(outputs, r, handle_new())
+    except BaseException:
+        Py_DECREF(outputs)
+        raise
+    return outputs
 
 
-cdef enum:
-    MAX_STACK = 32  # layers that are evaluated in one go
-
-
-def fused_stack(layers, x):
-    """The list of the last layer's outputs, each layer evaluated on the one before.
-
-    None where the layers must be called one by one. The neurons in between get no handle.
-    """
-    cdef mg_layer_block *blocks[MAX_STACK]
+cdef list evaluated(FusedRows *rows, Py_ssize_t n_layers, list inputs):
+    """The outputs of the last of some layers, each on those of the one before; None for the
+    scalar path. The neurons in between get no handle."""
+    cdef PyObject *outputs = fresh_handles(rows[n_layers - 1].n_rows)
     cdef mg_call *call
-    cdef Py_ssize_t i, n
-    if type(layers) is not list or not 0 < len(<list>layers) <= MAX_STACK:
-        return None
-    n = len(<list>layers)
-    for i in range(n):
-        if Py_TYPE(list_item(<PyObject *>layers, i)) != LayerType:
-            return None
-    if not layer_class_unchanged() or not lay_out_all(<list>layers, blocks):
-        return None
-    for i in range(1, n):
-        if blocks[i].n_in != blocks[i - 1].n_rows:
-            return None
-    call = called(blocks[0], 0, blocks[0].n_rows, x)
+    cdef Py_ssize_t i
+    cdef uint32_t r
+    try:
+        call = called(&rows[0], inputs)
+        if call != NULL:
+            for i in range(1, n_layers):
+                call = called_on(&rows[i], call)
+    except BaseException:
+        Py_DECREF(outputs)
+        raise
     if call == NULL:
+        Py_DECREF(outputs)
         return None
-    for i in range(1, n):
-        call = called_on(blocks[i], call)
-    return neurons_of_call(call)
+    for r in range(call.n_rows):
+        handle_attach(list_item(outputs, r), call.neurons[r])
+    return <list>adopt(outputs)
 
 
-def fused_neuron(neuron, x):
-    """A neuron's output, or None where it must be built node by node."""
-    cdef mg_layer_block *block
-    cdef uint32_t row
-    if Py_TYPE(<PyObject *>neuron) != NeuronType or not classes_unchanged():
+def fused(module, x):
+    """What a call of a neuron, a layer or a list of layers gives for a row, evaluated as a whole.
+
+    None where that is for the caller to build node by node.
+    """
+    cdef FusedRows rows[MAX_STACK]
+    cdef Py_ssize_t n_layers = 1
+    cdef list inputs = plain_inputs(x), outputs
+    if inputs is None:
         return None
-    block = block_of(neuron)
-    if block == NULL:
-        block = find_block(neuron, [neuron])
-    if block == NULL or block.version != structure_version:
+    if Py_TYPE(<PyObject *>module) == NeuronType:
+        if not find_neuron(module, rows):
+            return None
+    elif type(module) is list:
+        n_layers = find_stack(<list>module, rows)
+        if n_layers == 0:
+            return None
+    elif not find_layer(module, rows):
         return None
-    row = (node_of(<PyObject *>neuron.w[0]) - block.base) / (block.n_in + 1)
-    if block.row_owners[row] != <void *><PyObject *>neuron:
+    outputs = evaluated(rows, n_layers, inputs)
+    if outputs is None:
         return None
-    outputs = fused(block, row, 1, x)
-    return None if outputs is None else outputs[0]
+    return outputs[0] if len(outputs) == 1 else outputs

@@ -1,303 +1,69 @@
-# Fused layers: what nn's classes call instead of building node by node, and what the rest of the
-# crossing does so that nobody can tell.
+# Guards: may a layer be evaluated as a whole? Asked before each call, and by predict, here alone.
 #
-# A layer may be fused while nothing about it is unusual: its neurons are plain Neurons of one
-# activation, their weights and biases distinct leaves without a hook, Value's arithmetic unpatched.
-# Checking that costs a look at every weight, so the result is kept in the layer's block and stays
-# valid for as long as structure_version does not change. Everything that could change the answer
-# counts it up: attributes and lists of modules (nn.py), hooks, re-initialised parameters.
-
-cdef extern from "Python.h":
-    PyObject *PyList_New(Py_ssize_t) except NULL
-    void PyList_SET_ITEM(PyObject *, Py_ssize_t, PyObject *)
+# A layer may be while nothing about it is unusual: its neurons are plain Neurons of one activation,
+# their weights and biases distinct leaves without a hook, side by side in a block (layout.pxi),
+# Value's arithmetic and nn's classes unpatched. Otherwise its calls build node by node. This is a
+# guard with deoptimisation, as just-in-time compilers have them: what nn's classes are made of
+# (their names of attributes, their __call__) is read here, below nn, because the answer has to be
+# cheap; nn hands its classes down and asks.
+#
+# To find out costs a look at every weight. The answer is kept until structure_version changes,
+# which every reading of a list and every assignment that could make it another one counts up
+# (watched.pxi); and it is kept only if nobody else holds one of the lists or dicts that it is
+# about, for whoever does could change them without a word.
+#
+# Wherever Python may run, an answer may end: it is used before anything else happens.
 
 mg_layer_attach(&arena)
 
-cdef bint fusing = True
-cdef uint64_t refused_version = 0
-cdef set refused_layers = set()
-
-cdef PyTypeObject *NeuronType = NULL
-cdef PyTypeObject *LayerType = NULL
-cdef object neuron_call = None, layer_call = None
-cdef void *neuron_getattro = NULL
-cdef void *value_getattro = NULL
-cdef type ModuleList = None
-cdef unsigned int value_tag = 0, neuron_tag = 0, layer_tag = 0
-cdef dict original_methods = {}
+cdef extern from "Python.h":
+    PyObject **list_items "PySequence_Fast_ITEMS"(PyObject *)
 
 
-def register_nn(neuron_class, layer_class, module_list):
-    """Tell the engine which classes it may fuse, with lists that report their changes."""
-    global NeuronType, LayerType, neuron_call, layer_call, ModuleList
-    global neuron_getattro, value_getattro
-    NeuronType = <PyTypeObject *><PyObject *>neuron_class
-    LayerType = <PyTypeObject *><PyObject *>layer_class
-    neuron_getattro = NeuronType.tp_getattro
-    value_getattro = ValueType.tp_getattro
-    neuron_call = neuron_class.__dict__["__call__"]
-    layer_call = layer_class.__dict__["__call__"]
-    ModuleList = module_list
-    for op in range(<int>MG_ADD, <int>MG_N_OPS):
-        name = operation_name(<mg_op>op)
-        if name in Value.__dict__:
-            original_methods[name] = Value.__dict__[name]
+cdef enum:
+    HOLDERS_OF_PARTS = 2  # of a list or dict in ``parts``: its owner and the list of parts
+    HOLDERS_OF_ATTRIBUTES = 2  # of a dict at hand: its owner and a variable
 
 
-def fuse(enabled):
-    """Switch the fusing of layers on or off; what a program computes is the same either way.
-
-    Parameters
-    ----------
-    enabled : bool
-        False builds every layer node by node from now on.
-    """
-    global fusing
-    fusing = enabled
-    # A gradient of -0.0 that is gone need not slow down what comes.
-    arena.negative_zero_grads = some_gradient_is_negative_zero()
-    structure_changed()
-
-
-cdef bint some_gradient_is_negative_zero() noexcept:
+cdef mg_layer_block *block_of(list weights) noexcept:
+    """The block that the first of some weights is in, or NULL."""
+    cdef PyObject *first
     cdef mg_node node
-    for node in range(arena.top):
-        # A parameter without references may still be in use by a call.
-        if arena.meta[node].refs == 0 and not arena.meta[node].flags & MG_PARAMETER:
-            continue
-        if arena.grad[node] == 0.0 and signbit(arena.grad[node]):
-            return True
-    return False
-
-
-def instance_dict(module):
-    """The attributes of a module, for its ``__dict__``."""
-    return attributes_of(module)
-
-
-cdef dict attributes_of(object module):
-    return <dict>adopt(generic_dict(<PyObject *>module, NULL))
-
-
-cdef inline bint has_another_owner(dict attributes) noexcept:
-    """Whether somebody could change a module's attributes through the dict itself."""
-    # One reference is the module's, the other the caller's.
-    return Py_REFCNT(<PyObject *>attributes) > 2
-
-
-cdef bint classes_unchanged() except -1:
-    """Whether neither Value nor Neuron has been patched in a way that a fused layer would miss."""
-    global value_tag, neuron_tag, structure_version
-    if not fusing:
-        return False
-    if value_tag != 0 and version_tag(ValueType) == value_tag and neuron_tag != 0 and (
-        version_tag(NeuronType) == neuron_tag
-    ):
-        return True
-    # Look something up first: that is what gives a modified type its next tag.
-    getattr(<object>ValueType, "relu")
-    getattr(<object>NeuronType, "parameters")
-    structure_version += 1
-    value_tag = neuron_tag = 0
-    if ValueType.tp_as_number.nb_add != <void *>value_add:
-        return False
-    if ValueType.tp_as_number.nb_multiply != <void *>value_multiply:
-        return False
-    if (<object>NeuronType).__dict__.get("__call__") is not neuron_call:
-        return False
-    if NeuronType.tp_getattro != neuron_getattro or ValueType.tp_getattro != value_getattro:
-        return False
-    for name in ("w", "b", "nonlin", "activation"):
-        # A property would come before what the neuron's own dict says; a default does not.
-        if hasattr(type(getattr(<object>NeuronType, name, None)), "__set__"):
-            return False
-    value_tag = version_tag(ValueType)
-    neuron_tag = version_tag(NeuronType)
-    return True
-
-
-cdef bint layer_class_unchanged() except -1:
-    """Whether to call a Layer means what it says in nn.py."""
-    global layer_tag
-    if layer_tag != 0 and version_tag(LayerType) == layer_tag:
-        return True
-    getattr(<object>LayerType, "parameters")
-    layer_tag = 0
-    if (<object>LayerType).__dict__.get("__call__") is not layer_call:
-        return False
-    layer_tag = version_tag(LayerType)
-    return True
-
-
-cdef bint fusable_leaf(object value) noexcept:
-    cdef PyObject *handle = <PyObject *>value
-    if Py_TYPE(handle) != ValueType or arena.meta[node_of(handle)].arity != 0:
-        return False
-    return not may_have_closure(handle)
-
-
-cdef bint read_activation(dict attributes, mg_op *op, double *k) except -1:
-    """The operation of a neuron's activation; False if it cannot be fused."""
-    k[0] = 0.0
-    if "nonlin" not in attributes or "activation" not in attributes:
-        return False
-    name = attributes["activation"]
-    if not attributes["nonlin"] or name is None or name == "linear":
-        op[0] = MG_LEAF
-        return True
-    if not isinstance(name, str) or name not in original_methods:
-        return False
-    if Value.__dict__.get(name) is not original_methods[name]:
-        return False
-    for code in range(<int>MG_ADD, <int>MG_N_OPS):
-        if operation_name(<mg_op>code) == name:
-            op[0] = <mg_op>code
-    if mg_ops[<int>op[0]].arity != 1 or mg_ops[<int>op[0]].n_immediates > 1:
-        return False
-    k[0] = mg_ops[<int>op[0]].immediates[0].otherwise
-    return True
-
-
-cdef list row_values(object neurons, Py_ssize_t *n_in, mg_op *activation, double *k):
-    """Every parameter, row by row, bias last; None if the neurons cannot share a block."""
-    cdef mg_op own_activation = MG_LEAF
-    cdef double own_k = 0.0
-    cdef list values = []
-    cdef dict attributes
-    cdef Py_ssize_t r
-    for r in range(len(neurons)):
-        neuron = neurons[r]
-        if Py_TYPE(<PyObject *>neuron) != NeuronType:
-            return None
-        attributes = attributes_of(neuron)
-        if has_another_owner(attributes):
-            return None
-        weights = attributes.get("w")
-        bias = attributes.get("b")
-        if type(weights) is not ModuleList or not read_activation(attributes, &own_activation,
-                                                                  &own_k):
-            return None
-        if r == 0:
-            n_in[0] = len(<list>weights)
-            activation[0] = own_activation
-            k[0] = own_k
-        if len(<list>weights) != n_in[0] or own_activation != activation[0]:
-            return None
-        values.extend(<list>weights)
-        values.append(bias)
-    if n_in[0] == 0:
-        return None
-    for value in values:
-        if not fusable_leaf(value):
-            return None
-    return values
-
-
-cdef bint all_distinct(list values) noexcept:
-    cdef mg_node node
-    mg_arena_next_epoch(&arena)
-    for value in values:
-        node = node_of(<PyObject *>value)
-        if arena.mark[node] == arena.epoch:
-            return False
-        arena.mark[node] = arena.epoch
-    return True
-
-
-cdef int move_leaf(PyObject *handle, mg_node target) except -1:
-    """Give a leaf that only its handle refers to another slot."""
-    global n_moves
-    cdef mg_node source = node_of(handle)
-    arena.data[target] = arena.data[source]
-    arena.grad[target] = arena.grad[source]
-    arena.meta[target] = arena.meta[source]
-    arena.aux[target].immediate = 0.0
-    arena.handle[target] = handle
-    (<ValueHandle *>handle).node = target
-    n_moves += 1
-    arena.handle[source] = NULL
-    arena.meta[source].flags = 0
-    mg_arena_release(&arena, source)
-    return 0
-
-
-cdef mg_layer_block *lay_out(object owner, object neurons) except? NULL:
-    """The block of a layer's parameters, made if need be; NULL if they cannot have one."""
-    cdef Py_ssize_t n_in = 0, i, n_rows = len(neurons)
-    cdef mg_op activation = MG_LEAF
-    cdef double k = 0.0
-    cdef list values
-    cdef mg_node base, node
-    cdef mg_layer_block *block
-    cdef bint in_place = True, is_run = False
-    if n_rows == 0 or not classes_unchanged():
+    if len(weights) == 0:
         return NULL
-    values = row_values(neurons, &n_in, &activation, &k)
-    if values is None or not all_distinct(values):
+    first = list_item(<PyObject *>weights, 0)
+    if Py_TYPE(first) != ValueType:
         return NULL
-    base = node_of(<PyObject *>values[0])
-    block = arena.aux[base].block if arena.meta[base].flags & MG_PARAMETER else NULL
-    for i in range(len(values)):
-        node = node_of(<PyObject *>values[i])
-        if node != base + i:
-            in_place = False
-        if (arena.aux[node].block if arena.meta[node].flags & MG_PARAMETER else NULL) != block:
-            in_place = False
-    if block != NULL and not (
-        in_place and block.base == base and block.n_rows == n_rows and block.n_in == n_in
-    ):
-        in_place = False
-    if not in_place:
-        for value in values:
-            make_ordinary(node_of(<PyObject *>value))
-        for value in values:
-            if arena.meta[node_of(<PyObject *>value)].refs != 1:
-                return NULL
-        if n_node_maps > 0:
-            # Somebody remembers nodes by their numbers.
-            return NULL
-        base = mg_arena_take_span(&arena, <uint32_t>len(values))
-        if base == MG_NO_NODE:
-            raise MemoryError(f"no memory for {len(values)} parameters in a row")
-        for i in range(len(values)):
-            move_leaf(<PyObject *>values[i], base + <mg_node>i)
-        block = NULL
-        is_run = True
-    if block == NULL:
-        block = mg_layer_block_new(&arena, base, <uint32_t>n_rows, <uint32_t>n_in, is_run)
-        if block == NULL:
-            raise MemoryError(f"no memory for the record of a layer of {n_rows} neurons")
-    elif (block.activation != activation or block.activation_k != k) and block.calls != NULL:
-        # Calls keep their own activation; only new ones see the block's.
-        pass
-    block.activation = activation
-    block.activation_k = k
-    block.owner = <void *>owner
-    for i in range(n_rows):
-        block.row_owners[i] = <void *><PyObject *>neurons[i]
-    block.version = structure_version
-    return block
-
-
-cdef mg_layer_block *block_of(object neuron) except? NULL:
-    """The block that a neuron's first weight is in, or NULL."""
-    cdef mg_node node
-    weights = attributes_of(neuron).get("w")
-    if type(weights) is not ModuleList or len(<list>weights) == 0:
-        return NULL
-    first = (<list>weights)[0]
-    if Py_TYPE(<PyObject *>first) != ValueType:
-        return NULL
-    node = node_of(<PyObject *>first)
+    node = node_of(first)
     return arena.aux[node].block if arena.meta[node].flags & MG_PARAMETER else NULL
 
 
-# The blocks found last, by the address of the layer. An entry holds as long as its version is the
-# current one: until then no other layer can have come to the same address.
+cdef bint is_row(mg_layer_block *block, uint32_t row, list weights, object bias) noexcept:
+    """Whether a row of a block is these Values: the very handles, in their order."""
+    cdef mg_node first = mg_parameter(block, row, 0)
+    return (
+        len(weights) == block.n_in
+        and memcmp(list_items(<PyObject *>weights), &arena.handle[first],
+                   block.n_in * sizeof(void *)) == 0
+        and <void *><PyObject *>bias == arena.handle[first + block.n_in]
+    )
+
+
+cdef struct FusedRows:
+    # Some rows of a block, and what they go through.
+    mg_layer_block *block
+    uint32_t first_row
+    uint32_t n_rows
+    mg_activation activation
+
+
+# The answers given last, by the address of the layer. Whatever else comes to live there is given
+# its neurons first, which is noted. ``rows.block`` is NULL where the answer was no.
 cdef struct KnownLayer:
     const void *layer
-    mg_layer_block *block
+    FusedRows rows
     uint64_t version
+    uint64_t n_block_changes
 
 cdef enum:
     N_KNOWN_LAYERS = 256
@@ -305,55 +71,144 @@ cdef enum:
 cdef KnownLayer known_layers[N_KNOWN_LAYERS]
 
 
-cdef inline KnownLayer *known_layer(object layer) noexcept:
-    return &known_layers[(<size_t><PyObject *>layer >> 4) % N_KNOWN_LAYERS]
+cdef inline KnownLayer *known_module(object module) noexcept:
+    return &known_layers[(<size_t><PyObject *>module >> 4) % N_KNOWN_LAYERS]
 
 
-cdef mg_layer_block *layer_block(object layer) except? NULL:
-    """A layer's block if it may be fused now, else NULL. O(1) unless something has changed."""
-    cdef KnownLayer *known = known_layer(layer)
-    if not classes_unchanged():
-        return NULL
-    if known.version == structure_version and known.layer == <void *><PyObject *>layer:
-        return known.block
+cdef inline bint still_holds(KnownLayer *known, object module) noexcept:
+    return (
+        known.version == structure_version
+        and known.layer == <void *><PyObject *>module
+        and known.n_block_changes == mg_block_changes()
+    )
+
+
+cdef void note_answer(object module, FusedRows *rows) noexcept:
+    known_module(module)[0] = KnownLayer(
+        <void *><PyObject *>module, rows[0], structure_version, mg_block_changes()
+    )
+
+
+cdef bint check_neurons(list neurons, FusedRows *rows, bint *held) except -1:
+    """Whether these neurons, in this order, are the rows of one block; if so, which.
+
+    ``held`` says that somebody else holds one of their lists or dicts.
+    """
+    cdef list parts = [None, None, None]
+    cdef uint64_t version = structure_version, n_block_changes = mg_block_changes()
     cdef mg_layer_block *block = NULL
-    cdef dict attributes = attributes_of(layer)
-    neurons = attributes.get("neurons")
-    if type(neurons) is ModuleList and not has_another_owner(attributes):
-        block = find_block(layer, neurons)
-    # Laying out can change the structure.
-    known[0] = KnownLayer(<void *><PyObject *>layer, block, structure_version)
-    return block
-
-
-cdef mg_layer_block *find_block(object layer, object neurons) except? NULL:
-    """The block of some neurons that ``layer`` owns, with a look at every weight if need be."""
-    global refused_version
-    cdef mg_layer_block *block = NULL
-    if len(neurons) == 0 or NeuronType == NULL or not classes_unchanged():
-        return NULL
-    if refused_version != structure_version:
-        refused_layers.clear()
-        refused_version = structure_version
-    elif id(layer) in refused_layers:
-        return NULL
-    if Py_TYPE(<PyObject *>neurons[0]) == NeuronType:
-        block = block_of(neurons[0])
-    if block != NULL and block.version == structure_version and block.owner == <void *>layer:
-        return block
-    block = lay_out(layer, neurons)
-    if block == NULL and refused_version == structure_version:
-        refused_layers.add(id(layer))
-    return block
-
-
-cdef bint lay_out_all(list layers, mg_layer_block **blocks) except -1:
-    """Find the blocks of several layers; False if they cannot all be fused at once."""
-    cdef uint64_t version = structure_version
-    cdef Py_ssize_t i
-    for i in range(len(layers)):
-        blocks[i] = layer_block(layers[i])
-        if blocks[i] == NULL:
+    cdef mg_activation activation
+    cdef uint32_t r = 0
+    while r < len(neurons):
+        if not read_neuron(neurons[r], parts) or not read_activation(parts[2], &activation):
             return False
-    # To lay one out can dissolve another, with which it shares a weight.
-    return structure_version == version
+        # Looking up a name can run Python where somebody has put strange keys into a dict.
+        if version != structure_version or n_block_changes != mg_block_changes():
+            return False
+        if r == 0:
+            block = block_of(parts[0])
+            if block == NULL or not mg_block_is_whole(block):
+                return False
+            rows.activation = activation
+            rows.block = block
+            rows.first_row = (
+                node_of(list_item(<PyObject *>parts[0], 0)) - block.base
+            ) / (block.n_in + 1)
+        if activation.op != rows.activation.op or activation.k != rows.activation.k:
+            return False
+        if rows.first_row + r >= block.n_rows:
+            return False
+        if not is_row(block, rows.first_row + r, parts[0], parts[1]):
+            return False
+        if Py_REFCNT(list_item(<PyObject *>parts, 0)) > HOLDERS_OF_PARTS or (
+            Py_REFCNT(list_item(<PyObject *>parts, 2)) > HOLDERS_OF_PARTS
+        ):
+            held[0] = True
+        r += 1
+    rows.n_rows = r
+    return r > 0
+
+
+cdef bint find_neurons(object module, list neurons, FusedRows *rows, bint held) except -1:
+    """The rows of a module's neurons, laid out if need be; keeps the answer if it may."""
+    cdef bint found = check_neurons(neurons, rows, &held)
+    if not found:
+        lay_out(neurons)
+        found = check_neurons(neurons, rows, &held)
+    if not found:
+        rows.block = NULL
+    # To say no for too long costs time alone.
+    if not found or not held:
+        note_answer(module, rows)
+    return found
+
+
+cdef bint find_layer(object layer, FusedRows *rows) except -1:
+    """Whether a layer may be evaluated whole now, and its rows. O(1) unless something changed."""
+    cdef KnownLayer *known
+    cdef PyObject *neurons
+    cdef bint held
+    if not classes_unchanged() or not is_layer(layer):
+        return False
+    known = known_module(layer)
+    if still_holds(known, layer):
+        rows[0] = known.rows
+        return rows.block != NULL
+    attributes = attributes_of(layer)
+    neurons = dict_get(<PyObject *>attributes, <PyObject *>"neurons")
+    if neurons == NULL or type(<object>neurons) is not list:
+        return False
+    held = Py_REFCNT(<PyObject *>attributes) > HOLDERS_OF_ATTRIBUTES or Py_REFCNT(neurons) > 1
+    return find_neurons(layer, <list>neurons, rows, held)
+
+
+cdef bint find_neuron(object neuron, FusedRows *rows) except -1:
+    """The same for a neuron by itself, which may be a row of a layer."""
+    cdef KnownLayer *known
+    if not classes_unchanged() or Py_TYPE(<PyObject *>neuron) != NeuronType:
+        return False
+    known = known_module(neuron)
+    if still_holds(known, neuron):
+        rows[0] = known.rows
+        return rows.block != NULL
+    return find_neurons(neuron, [neuron], rows, False)
+
+
+cdef list layers_of(object model):
+    """The layers that a call of a model evaluates in order, if it does nothing else; or None."""
+    if type(model) is layer_class:
+        return [model]
+    if mlp_call is None or getattr(type(model), "__call__", None) is not mlp_call:
+        return None
+    layers = model.layers
+    return <list>layers if type(layers) is list else None
+
+
+cdef enum:
+    MAX_STACK = 32  # layers that are evaluated in one go
+
+
+cdef Py_ssize_t find_stack(list layers, FusedRows *rows) except -1:
+    """How many layers there are, if each may be evaluated whole, on what the one before gives;
+    else 0. There is room for MAX_STACK rows."""
+    cdef Py_ssize_t i, n = len(layers), attempt
+    cdef uint64_t version
+    if n > MAX_STACK:
+        return 0
+    # Once more where the first round has taken a parameter out of a block of its own.
+    for attempt in range(2):
+        version = structure_version
+        for i in range(n):
+            # What a call of a subclass does is not known.
+            if i >= len(layers) or type(layers[i]) is not layer_class:
+                return 0
+            if not find_layer(layers[i], &rows[i]):
+                return 0
+        if structure_version == version:
+            break
+    else:
+        return 0
+    for i in range(1, n):
+        if rows[i].block.n_in != rows[i - 1].n_rows:
+            return 0
+    return n

@@ -121,7 +121,7 @@ cdef str operation_label(mg_node node):
     cdef mg_op op = <mg_op>meta.op
     cdef double exponent
     if op == MG_NEURON:
-        op = arena.aux[node].call.activation
+        op = arena.aux[node].call.activation.op
         if op == MG_LEAF:
             op = MG_ADD
     cdef str label = mg_ops[<int>op].label.decode()

@@ -21,7 +21,7 @@ cdef int raise_failure(mg_status st, mg_failure *failure) except -1:
     cdef mg_op op = <mg_op>arena.meta[failure.node].op
     cdef double k = failure.b
     if op == MG_NEURON:
-        op = arena.aux[failure.node].call.activation
+        op = arena.aux[failure.node].call.activation.op
     if op == MG_POW_CONST:
         k = arena.aux[failure.node].immediate
     # The derivative of a power is a power one lower: that is what could not be taken.
