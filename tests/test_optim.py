@@ -1,6 +1,9 @@
 """Optimizers and schedules: PyTorch's numbers, and the bits of the rules written in Python."""
 
+import copy
+import json
 import math
+import pickle
 import random
 
 import pytest
@@ -189,7 +192,6 @@ def test_a_state_of_another_kind_is_refused_and_nothing_taken_over():
     state = optimizer.state_dict()
     for other, missing in [
         (optim.Adam([Value(1.0)], lr=9.0).state_dict(), "momentum_buffer"),
-        ({"state": {}, "param_groups": [{"lr": 9.0, "params": [0]}]}, "0"),
         ({"state": {}}, "param_groups"),
         ({"state": {}, "param_groups": [{"lr": 9.0}]}, "params"),
     ]:
@@ -206,49 +208,76 @@ def test_a_gradient_whose_square_overflows_is_reported():
     assert p.data == 1.0
 
 
-SCHEDULES = [
-    ("StepLR", {"step_size": 3, "gamma": 0.5}),
-    ("CosineAnnealingLR", {"T_max": 10, "eta_min": 0.01}),
-    ("LinearLR", {"start_factor": 0.2, "total_iters": 4}),
-    ("LinearLR", {"start_factor": 1.0, "end_factor": 0.1, "total_iters": 7}),
-]
+SCHEDULES = {
+    "steps": lambda s, o: s.StepLR(o, step_size=3, gamma=0.5),
+    "exponential": lambda s, o: s.ExponentialLR(o, gamma=0.9),
+    "cosine": lambda s, o: s.CosineAnnealingLR(o, T_max=10, eta_min=0.01),
+    "half a cosine and back": lambda s, o: s.CosineAnnealingLR(o, T_max=4),
+    "up": lambda s, o: s.LinearLR(o, start_factor=0.2, total_iters=4),
+    "down": lambda s, o: s.LinearLR(o, start_factor=1.0, end_factor=0.1, total_iters=7),
+    "a function": lambda s, o: s.LambdaLR(o, lambda epoch: 0.95**epoch),
+    "warm-up and decay": lambda s, o: s.SequentialLR(
+        o,
+        [s.LinearLR(o, 0.25, total_iters=3), s.LinearLR(o, 1.0, 0.0, total_iters=6)],
+        milestones=[3],
+    ),
+    "one after the other": lambda s, o: s.SequentialLR(
+        o,
+        [s.ExponentialLR(o, 0.5), s.StepLR(o, 2, 0.5), s.CosineAnnealingLR(o, 5)],
+        milestones=[3, 8],
+    ),
+}
 
 
-@pytest.mark.parametrize(("name", "options"), SCHEDULES)
-def test_schedules_are_those_of_pytorch(name, options):
+@pytest.mark.parametrize("make", SCHEDULES)
+def test_schedules_are_those_of_pytorch_to_the_bit(make):
     ours = optim.SGD([Value(1.0)], lr=0.3)
     theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
-    our_schedule = getattr(optim, name)(ours, **options)
-    their_schedule = getattr(torch.optim.lr_scheduler, name)(theirs, **options)
+    our_schedule = SCHEDULES[make](optim.lr_scheduler, ours)
+    their_schedule = SCHEDULES[make](torch.optim.lr_scheduler, theirs)
     rates = set()
-    for _ in range(10):
-        assert our_schedule.get_last_lr() == pytest.approx(their_schedule.get_last_lr(), rel=1e-12)
-        rates.add(our_schedule.get_last_lr()[0])
+    for _ in range(14):
+        assert ours.param_groups[0]["lr"] == theirs.param_groups[0]["lr"]
+        assert our_schedule.get_last_lr() == their_schedule.get_last_lr()
+        rates.add(ours.param_groups[0]["lr"])
         theirs.step()
         our_schedule.step()
         their_schedule.step()
     assert len(rates) > 2
 
 
-def test_a_schedule_can_be_saved_and_loaded():
-    schedule = optim.StepLR(optim.SGD([Value(1.0)], lr=1.0), 2)
-    for _ in range(3):
-        schedule.step()
-    other = optim.StepLR(optim.SGD([Value(1.0)], lr=1.0), 5)
-    other.load_state_dict(schedule.state_dict())
-    other.step()
-    schedule.step()
-    assert other.get_last_lr() == schedule.get_last_lr() == [0.1**2]
-
-
-def test_warmup_rises_and_decay_falls():
-    optimizer = optim.SGD([Value(1.0)], lr=1.0)
-    schedule = optim.LinearWarmupDecay(optimizer, warmup_steps=2, total_steps=6)
+def test_schedules_may_be_stepped_one_after_the_other():
     rates = []
-    for _ in range(8):
-        rates += schedule.get_last_lr()
-        schedule.step()
-    assert rates == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    for package in (optim, torch.optim):
+        p = Value(1.0) if package is optim else torch.zeros(1, requires_grad=True)
+        optimizer = package.SGD([p], lr=1.0)
+        up = package.lr_scheduler.LinearLR(optimizer, start_factor=0.5, total_iters=4)
+        down = package.lr_scheduler.StepLR(optimizer, 2, gamma=0.1)
+        rates.append([optimizer.param_groups[0]["lr"]])
+        for _ in range(4):
+            optimizer.step()
+            up.step()
+            down.step()
+            rates[-1].append(optimizer.param_groups[0]["lr"])
+    assert rates[0] == rates[1]
+    assert rates[0] == pytest.approx([0.5, 0.625, 0.075, 0.0875, 0.01])
+
+
+@pytest.mark.parametrize("make", SCHEDULES)
+def test_a_schedule_can_be_saved_and_loaded(make):
+    schedules = []
+    for _ in range(2):
+        optimizer = optim.SGD([Value(1.0)], lr=0.3)
+        schedules.append(SCHEDULES[make](optim.lr_scheduler, optimizer))
+    first, second = schedules
+    for _ in range(4):
+        first.step()
+    second.load_state_dict(first.state_dict())
+    second.optimizer.load_state_dict(first.optimizer.state_dict())
+    for _ in range(6):
+        first.step()
+        second.step()
+        assert first.get_last_lr() == second.get_last_lr()
 
 
 @pytest.mark.parametrize("norm_type", [1.0, 2.0, 3.0, math.inf])
@@ -264,6 +293,15 @@ def test_clipping_by_norm_is_that_of_pytorch(norm_type, max_norm):
     wanted = torch.nn.utils.clip_grad_norm_(theirs, max_norm, norm_type)
     assert norm == pytest.approx(wanted.item(), rel=1e-12)
     assert [p.grad for p in ours] == pytest.approx([q.grad.item() for q in theirs], rel=1e-12)
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("norm_type", [1.0, 2.0, math.inf])
+def test_a_norm_does_not_hide_a_nan(place, norm_type):
+    params = [Value(0.0) for _ in range(3)]
+    for i, p in enumerate(params):
+        p.grad = math.nan if i == place else 1.0
+    assert math.isnan(optim.clip_grad_norm_(params, 1.0, norm_type))
 
 
 def test_clipping_by_value():
@@ -344,3 +382,248 @@ def test_graphs_from_before_a_step_keep_their_weights_in_every_layer():
     products = [node.data for node in found if node._op == "*"]
     assert products == [node.data for node in topological_sort(wanted) if node._op == "*"]
     assert len(products) == 2 * 3 + 3 * 2 + 2
+
+
+# All or nothing ----------------------------------------------------------------------------------
+
+
+def snapshot(optimizer):
+    return repr(optimizer.state_dict()), [
+        (p.data, p.grad) for group in optimizer.param_groups for p in group["params"]
+    ]
+
+
+def two_groups(name, **options):
+    groups = [{"params": [Value(float(i + 1)) for i in range(3)]} for _ in range(2)]
+    optimizer = getattr(optim, name)(groups, **options)
+    for p in [p for group in groups for p in group["params"]]:
+        p.grad = p.data
+    optimizer.step()
+    return optimizer
+
+
+def test_a_step_that_fails_in_a_later_group_changes_none():
+    optimizer = two_groups("Adam", lr=0.1)
+    last = optimizer.param_groups[1]["params"][2]
+    last.grad = 1e200
+    before = snapshot(optimizer)
+    with pytest.raises(OverflowError, match=r"gradient 2, 1e\+200"):
+        optimizer.step()
+    assert snapshot(optimizer) == before
+    last.grad = 1.0
+    twin = two_groups("Adam", lr=0.1)
+    twin.param_groups[1]["params"][2].grad = 1.0
+    optimizer.step()
+    twin.step()
+    assert snapshot(optimizer) == snapshot(twin)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 1e200])
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_the_largest_gradients_are_taken_and_the_next_refused(name, weight_decay):
+    largest = 1.3407807929942596e154  # the square root of the largest float
+    for grad, fits in [(largest, True), (math.nextafter(largest, math.inf), False)]:
+        p = Value(0.0)
+        p.grad = -grad
+        optimizer = getattr(optim, name)([p], weight_decay=weight_decay)
+        if fits:
+            optimizer.step()
+        else:
+            with pytest.raises(OverflowError):
+                optimizer.step()
+        assert (p.data != 0.0) == fits
+
+
+@pytest.mark.parametrize("option", ["lr", "momentum", "weight_decay"])
+def test_an_option_that_is_no_number_is_found_before_the_step(option):
+    optimizer = two_groups("SGD", lr=0.1, momentum=0.5)
+    optimizer.param_groups[1][option] = "a lot"
+    before = snapshot(optimizer)
+    with pytest.raises(TypeError):
+        optimizer.step()
+    assert snapshot(optimizer) == before
+
+
+def test_an_option_may_do_anything_when_it_is_read():
+    class Rate(float):
+        def __float__(self):
+            optimizer.param_groups[0]["params"][0].grad = 100.0
+            random.seed(3)
+            MLP(2, [4, 1])([1.0, 2.0])
+            return 0.5
+
+    class Like:
+        def __float__(self):
+            return float(Rate(0.5).__float__())
+
+        __le__ = __ge__ = __lt__ = __gt__ = lambda self, other: True
+
+    p = Value(1.0)
+    optimizer = optim.SGD([p], lr=0.5)
+    optimizer.param_groups[0]["lr"] = Like()
+    p.grad = 1.0
+    optimizer.step()
+    assert p.data == 1.0 - 0.5 * 100.0
+
+
+# The parameters of a running optimizer -----------------------------------------------------------
+
+EXTENSIONS = {
+    "+=": lambda group, new: group.__setitem__("params", group["params"] + new),
+    "append": lambda group, new: group["params"].append(new[0]),
+    "extend": lambda group, new: group["params"].extend(new),
+    "an item": lambda group, new: group["params"].__setitem__(0, new[0]),
+    "others": lambda group, new: group.update(params=new),
+    "others in a tuple": lambda group, new: group.update(params=(*group["params"], *new)),
+    "none": lambda group, new: group.pop("params"),
+}
+
+
+@pytest.mark.parametrize("extension", EXTENSIONS)
+@pytest.mark.parametrize("action", ["step", "zero_grad", "state_dict"])
+def test_the_parameters_of_a_group_cannot_be_exchanged_in_silence(extension, action):
+    optimizer = two_groups("Adam")
+    new = MLP(2, [16, 16, 1]).parameters()
+
+    def extended():
+        EXTENSIONS[extension](optimizer.param_groups[1], new)
+        getattr(optimizer, action)()
+
+    with pytest.raises((TypeError, AttributeError, ValueError)):
+        extended()
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_group_that_is_added_begins_anew(name, options):
+    first, second = [Value(1.0)], [Value(2.0), Value(3.0)]
+    optimizer = getattr(optim, name)(first, **options)
+    twin = getattr(optim, name)([Value(p.data) for p in second], **options)
+    first[0].grad = 1.0
+    optimizer.step()
+    optimizer.add_param_group({"params": second})
+    for own, other in zip(second, twin.param_groups[0]["params"], strict=True):
+        own.grad = other.grad = 0.25
+    for _ in range(3):
+        optimizer.step()
+        twin.step()
+    assert [p.data for p in second] == [p.data for p in twin.param_groups[0]["params"]]
+    for wrong in [{"params": second}, {"params": [1.0]}, {}, [Value(1.0)]]:
+        before = snapshot(optimizer)
+        with pytest.raises((TypeError, ValueError)):
+            optimizer.add_param_group(wrong)
+        assert snapshot(optimizer) == before
+
+
+# States ------------------------------------------------------------------------------------------
+
+DAMAGES = {
+    "text for a number": lambda s: s["state"][2].update(exp_avg_sq="x"),
+    "a complex number": lambda s: s["state"][0].update(exp_avg=1j),
+    "a missing number": lambda s: s["state"][4].pop("exp_avg"),
+    "a negative square": lambda s: s["state"][5].update(exp_avg_sq=-1.0),
+    "a negative step": lambda s: [entry.update(step=-1) for entry in s["state"].values()],
+    "a huge step": lambda s: [entry.update(step=2**70) for entry in s["state"].values()],
+    "half a step": lambda s: [entry.update(step=0.5) for entry in s["state"].values()],
+    "steps that differ": lambda s: s["state"][1].update(step=7),
+    "a learning rate": lambda s: s["param_groups"][1].update(lr=-1.0),
+    "a text for a learning rate": lambda s: s["param_groups"][1].update(lr="fast"),
+    "a pair of betas": lambda s: s["param_groups"][1].update(betas=(0.9, 1.5)),
+    "no state": lambda s: s.pop("state"),
+    "no groups": lambda s: s.pop("param_groups"),
+    "no parameters": lambda s: s["param_groups"][0].pop("params"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_state_is_refused_and_nothing_taken_over(damage):
+    optimizer = two_groups("Adam", lr=0.1)
+    state = optimizer.state_dict()
+    for entry in state["state"].values():
+        entry["exp_avg"] = 9.0
+    for group in state["param_groups"]:
+        group["lr"] = 77.0
+    DAMAGES[damage](state)
+    before = snapshot(optimizer)
+    with pytest.raises((TypeError, ValueError)):
+        optimizer.load_state_dict(state)
+    assert snapshot(optimizer) == before
+
+
+def test_private_functions_check_what_they_take():
+    from micrograd_fast import _core
+
+    group = _core.ParameterGroup([Value(1.0) for _ in range(3)])
+    for first, second in [
+        ([], []),
+        ([1.0], [1.0]),
+        ([0.0] * 3, [0.0] * 4),
+        ([None] * 3, [0.0] * 3),
+    ]:
+        with pytest.raises((TypeError, ValueError)):
+            _core.take_states([group], [(1, first, second, True)])
+    assert group.columns() == ([0.0] * 3, [0.0] * 3)
+    for wrong in [[None], [[]], [Value(1.0)], 3]:
+        with pytest.raises(TypeError):
+            _core.take_step(wrong)
+    with pytest.raises(TypeError, match="must be Values"):
+        _core.first_repeated([[1.0]])
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_state_goes_through_json(name, options):
+    original = two_groups(name, **options)
+    other = two_groups(name, **options)
+    other.step()
+    other.load_state_dict(json.loads(json.dumps(original.state_dict())))
+    for source, target in zip(original.param_groups, other.param_groups, strict=True):
+        for p, q in zip(source["params"], target["params"], strict=True):
+            q.data, q.grad = p.data, p.grad
+    original.step()
+    other.step()
+    assert snapshot(original)[1] == snapshot(other)[1]
+
+
+def test_a_state_of_pytorch_is_taken_over():
+    p, q = Value(1.0), torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
+    for name, options in [("SGD", {"momentum": 0.9}), ("SGD", {}), ("Adam", {})]:
+        ours = getattr(optim, name)([p], lr=0.1, **options)
+        theirs = getattr(torch.optim, name)([q], lr=0.1, **options)
+        for _ in range(2):
+            q.grad = torch.tensor([2.0], dtype=torch.float64)
+            theirs.step()
+            state = copy.deepcopy(theirs.state_dict())
+            for entry in state["state"].values():
+                for key, number in entry.items():
+                    if key == "step":
+                        entry[key] = int(number)
+                    elif number is not None:
+                        entry[key] = number.item()
+            known = ours.param_groups[0].keys()
+            for group in state["param_groups"]:
+                for key in set(group) - set(known):
+                    del group[key]
+            ours.load_state_dict(state)
+            p.data, p.grad = q.item(), 1.0
+            ours.step()
+            q.grad = torch.tensor([1.0], dtype=torch.float64)
+            theirs.step()
+            assert p.data == pytest.approx(q.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_an_optimizer_is_copied_with_its_model(name, options, copied):
+    def train(model, optimizer):
+        optimizer.zero_grad()
+        (model([1.0, -2.0]) ** 2).backward()
+        optimizer.step()
+        return [p.data for p in model.parameters()]
+
+    model = MLP(2, [4, 1])
+    optimizer = getattr(optim, name)(model.parameters(), **options)
+    train(model, optimizer)
+    before = [p.data for p in model.parameters()]
+    other, own = copied((model, optimizer))
+    trained = train(other, own)
+    assert [p.data for p in model.parameters()] == before
+    assert train(model, optimizer) == trained != before

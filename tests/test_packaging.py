@@ -99,7 +99,8 @@ C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
     {"_core", "_version"},
     {"engine", "_watched"},
-    {"_state"},
+    {"_state", "optim._options"},
+    {"optim.lr_scheduler"},
     {"nn"},
     {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},
     {"_traces"},
@@ -195,8 +196,8 @@ def test_every_part_of_the_core_uses_only_what_comes_before_it():
 
 
 PYTHON_MODULES = {
-    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).replace(
-        "reference.__init__", "reference"
+    re.sub(
+        r"(?<=\w)\.__init__", "", ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
     ): path
     for path in sorted(PACKAGE.rglob("*.py"))
 }

@@ -1,6 +1,7 @@
 /* The loops; layer/optim.h has the formulas. */
 #include "layer/optim.h"
 
+#include <math.h>
 #include <string.h>
 
 mg_status mg_span_before_write(mg_arena *arena, mg_span span) {
@@ -44,29 +45,38 @@ void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velo
     }
 }
 
-mg_status mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v,
-                       size_t *n_done) {
+/* The gradient with the part of the weight decay that is not decoupled. */
+static inline double decayed(const mg_adam *rule, double g, double p) {
+    return rule->weight_decay != 0.0 && !rule->decoupled ? g + rule->weight_decay * p : g;
+}
+
+mg_status mg_adam_check(const mg_arena *arena, mg_span span, const mg_adam *rule, size_t *n_good) {
+    const double *const data = arena->data + span.first, *const grad = arena->grad + span.first;
+    mg_status st = MG_OK;
+    for (size_t i = 0; i < span.n_nodes; i++) {
+        const double g = decayed(rule, grad[i], data[i]);
+        if (fabs(g) < 1e154) continue; /* its square is a float */
+        mg_pow(g, 2.0, &st);
+        if (st != MG_OK) {
+            *n_good = i;
+            return st;
+        }
+    }
+    *n_good = span.n_nodes;
+    return MG_OK;
+}
+
+void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v) {
     double *const data = arena->data + span.first, *const grad = arena->grad + span.first;
     mg_status st = MG_OK;
     for (size_t i = 0; i < span.n_nodes; i++) {
-        double g = grad[i], p = data[i];
-        if (rule->weight_decay != 0.0) {
-            if (rule->decoupled)
-                p = p * (1.0 - rule->lr * rule->weight_decay);
-            else
-                g = g + rule->weight_decay * p;
-        }
-        const double square = mg_pow(g, 2.0, &st);
-        const double next_v = rule->beta2 * v[i] + (1.0 - rule->beta2) * square;
-        const double root = mg_pow(next_v / rule->correction2, 0.5, &st);
-        if (st != MG_OK) {
-            *n_done = i;
-            return st;
-        }
+        double p = data[i];
+        const double g = decayed(rule, grad[i], p);
+        if (rule->weight_decay != 0.0 && rule->decoupled)
+            p = p * (1.0 - rule->lr * rule->weight_decay);
+        v[i] = rule->beta2 * v[i] + (1.0 - rule->beta2) * mg_pow(g, 2.0, &st);
+        const double root = mg_pow(v[i] / rule->correction2, 0.5, &st);
         m[i] = rule->beta1 * m[i] + (1.0 - rule->beta1) * g;
-        v[i] = next_v;
         data[i] = p - rule->lr * (m[i] / rule->correction1) / (root + rule->eps);
     }
-    *n_done = span.n_nodes;
-    return MG_OK;
 }

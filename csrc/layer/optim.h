@@ -37,8 +37,10 @@ void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velo
 
 /* m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g ** 2
  * p -= lr * (m / correction1) / ((v / correction2) ** 0.5 + eps)
- * MG_OVERFLOW, with the nodes up to *n_done updated, where Python's power overflows. */
-mg_status mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v,
-                       size_t *n_done);
+ * v must not be negative, and mg_adam_check must have been content. */
+void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v);
+
+/* MG_OVERFLOW, with *n_good nodes before it, where Python's power overflows in a step. */
+mg_status mg_adam_check(const mg_arena *arena, mg_span span, const mg_adam *rule, size_t *n_good);
 
 #endif

@@ -1,53 +1,76 @@
 # Optimizer steps: a few C loops over the parameters, which lie together in the arena as far as
-# layers have put them so.
+# layers have put them so. A step is taken by all groups of an optimizer, or by none.
 
 
 def first_repeated(list lists not None):
-    """The first Value that is not met for the first time in these lists of Values, or None."""
+    """The first Value that is not met for the first time in these sequences of Values, or None."""
     cdef mg_node node
+    cdef list values = []
+    for group in lists:
+        values.extend(group)
+    for value in values:
+        if not is_value(<PyObject *>value):
+            raise TypeError(f"params must be Values, found {type(value).__name__}")
+    # No Python runs in this loop, which could make use of the marks, too.
     mg_arena_next_epoch(&arena)
-    for values in lists:
-        for value in values:
-            node = node_of(<PyObject *>value)
-            if arena.mark[node] == arena.epoch:
-                return value
-            arena.mark[node] = arena.epoch
+    for value in values:
+        node = node_of(<PyObject *>value)
+        if arena.mark[node] == arena.epoch:
+            return value
+        arena.mark[node] = arena.epoch
     return None
 
 
-cdef class Updates:
+cdef enum:
+    NO_RULE = 0
+    SGD_RULE = 1
+    ADAM_RULE = 2
+
+
+cdef class ParameterGroup:
     """The parameters of one group of an optimizer, with the numbers kept for each.
 
     Parameters
     ----------
-    values : list of Value
+    values : iterable of Value
         The parameters. They stay alive with this object.
     """
 
-    cdef readonly list values
+    cdef readonly tuple values  # not a list, which its holders could make longer than the columns
+    cdef readonly uint64_t n_steps
     cdef mg_span *spans
     cdef size_t n_spans
+    cdef size_t spans_cap
     cdef uint64_t moves_known  # n_moves when the spans were found, plus 1
     cdef double *first
     cdef double *second
     cdef bint has_velocity
+    cdef int rule
+    cdef mg_sgd sgd_rule
+    cdef mg_adam adam_rule
 
-    def __cinit__(self, list values not None):
-        for value in values:
+    def __cinit__(self, values):
+        self.values = tuple(values)
+        for value in self.values:
             if not is_value(<PyObject *>value):
                 raise TypeError(f"params must be Values, found {type(value).__name__}")
-        self.values = values
-        self.moves_known = 0
-        self.has_velocity = False
+        self.rule = NO_RULE
 
     def __dealloc__(self):
         mg_free(self.spans)
         mg_free(self.first)
         mg_free(self.second)
 
+    def __reduce__(self):
+        return ParameterGroup, (self.values,), (self.n_steps, *self.columns(), self.has_velocity)
+
+    def __setstate__(self, state):
+        n_steps, first, second, has_velocity = state
+        take_states([self], [(n_steps, first, second, has_velocity)])
+
     cdef int find_spans(self) except -1:
         """Where the parameters are now: a layer may have moved them."""
-        cdef size_t n_spans = 0, cap = 0
+        cdef size_t n_spans = 0, cap
         cdef mg_node node
         cdef mg_span *moved
         if self.moves_known == n_moves + 1:
@@ -60,27 +83,20 @@ cdef class Updates:
             ):
                 self.spans[n_spans - 1].n_nodes += 1
                 continue
-            if n_spans == cap:
-                cap = 2 * cap + 8
+            if n_spans == self.spans_cap:
+                cap = 2 * self.spans_cap + 8
                 moved = <mg_span *>mg_realloc(self.spans, cap * sizeof(mg_span))
                 if moved == NULL:
                     raise MemoryError(f"no memory for the places of {len(self.values)} parameters")
                 self.spans = moved
+                self.spans_cap = cap
             self.spans[n_spans] = mg_span(node, 1)
             n_spans += 1
         self.n_spans = n_spans
         self.moves_known = n_moves + 1
         return 0
 
-    cdef int prepare_write(self) except -1:
-        cdef size_t i
-        self.find_spans()
-        for i in range(self.n_spans):
-            if mg_span_before_write(&arena, self.spans[i]) != MG_OK:
-                raise MemoryError("no memory to keep the weights that live graphs were made with")
-        return 0
-
-    cdef double *column(self, double *known) except? NULL:
+    cdef double *column(self, double *known) except NULL:
         """Room for a number for each parameter, all 0 at first; ``known`` if there is some."""
         cdef size_t n_bytes = (len(self.values) + 1) * sizeof(double)
         if known == NULL:
@@ -92,36 +108,57 @@ cdef class Updates:
 
     def sgd(self, double lr, double momentum, double dampening, double weight_decay,
             bint nesterov):
-        """Make one step of stochastic gradient descent."""
-        cdef mg_sgd rule = mg_sgd(lr, momentum, dampening, weight_decay, nesterov)
-        cdef double *velocity = NULL
-        cdef size_t i
-        if momentum != 0.0:
-            velocity = self.first = self.column(self.first)
-        self.prepare_write()
-        for i in range(self.n_spans):
-            mg_sgd_step(&arena, self.spans[i], &rule, velocity, not self.has_velocity)
-            if velocity != NULL:
-                velocity += self.spans[i].n_nodes
-        self.has_velocity = momentum != 0.0
+        """Let the next step be one of stochastic gradient descent."""
+        self.sgd_rule = mg_sgd(lr, momentum, dampening, weight_decay, nesterov)
+        self.rule = SGD_RULE
 
     def adam(self, double lr, double beta1, double beta2, double eps, double weight_decay,
-             bint decoupled, double correction1, double correction2):
-        """Make one step of Adam, or of AdamW where the weight decay is decoupled."""
-        cdef mg_adam rule = mg_adam(lr, beta1, beta2, eps, weight_decay, decoupled,
-                                    correction1, correction2)
+             bint decoupled):
+        """Let the next step be one of Adam, or of AdamW where the weight decay is decoupled."""
+        self.adam_rule = mg_adam(lr, beta1, beta2, eps, weight_decay, decoupled, 1.0, 1.0)
+        self.rule = ADAM_RULE
+
+    cdef int prepare(self) except -1:
+        """Make sure that ``update`` cannot fail. Nothing that can be seen changes."""
         cdef size_t i, n_before = 0, n_done = 0
-        self.first = self.column(self.first)
-        self.second = self.column(self.second)
-        self.prepare_write()
+        cdef mg_status st = MG_OK
+        cdef double step = <double>(self.n_steps + 1)
+        self.find_spans()
+        if self.rule == SGD_RULE and self.sgd_rule.momentum != 0.0:
+            self.first = self.column(self.first)
+        elif self.rule == ADAM_RULE:
+            self.first = self.column(self.first)
+            self.second = self.column(self.second)
+            self.adam_rule.correction1 = 1.0 - mg_pow(self.adam_rule.beta1, step, &st)
+            self.adam_rule.correction2 = 1.0 - mg_pow(self.adam_rule.beta2, step, &st)
+            for i in range(self.n_spans):
+                if mg_adam_check(&arena, self.spans[i], &self.adam_rule, &n_done) != MG_OK:
+                    raise OverflowError(
+                        f"the square of gradient {n_before + n_done},"
+                        f" {arena.grad[self.spans[i].first + n_done]!r}, is too large for a float"
+                    )
+                n_before += n_done
         for i in range(self.n_spans):
-            if mg_adam_step(&arena, self.spans[i], &rule, self.first + n_before,
-                            self.second + n_before, &n_done) != MG_OK:
-                raise OverflowError(
-                    f"the square of gradient {n_before + n_done},"
-                    f" {arena.grad[self.spans[i].first + n_done]!r}, is too large for a float"
+            if mg_span_before_write(&arena, self.spans[i]) != MG_OK:
+                raise MemoryError("no memory to keep the weights that live graphs were made with")
+        return 0
+
+    cdef void update(self) noexcept:
+        cdef size_t i, n_before = 0
+        for i in range(self.n_spans):
+            if self.rule == SGD_RULE:
+                mg_sgd_step(
+                    &arena, self.spans[i], &self.sgd_rule,
+                    NULL if self.sgd_rule.momentum == 0.0 else self.first + n_before,
+                    not self.has_velocity,
                 )
-            n_before += n_done
+            elif self.rule == ADAM_RULE:
+                mg_adam_step(&arena, self.spans[i], &self.adam_rule, self.first + n_before,
+                             self.second + n_before)
+            n_before += self.spans[i].n_nodes
+        if self.rule == SGD_RULE:
+            self.has_velocity = self.sgd_rule.momentum != 0.0
+        self.n_steps += 1
 
     def zero_grad(self):
         """Set every gradient to 0.0."""
@@ -139,12 +176,81 @@ cdef class Updates:
             second.append(0.0 if self.second == NULL else self.second[i])
         return first, second
 
-    def set_columns(self, list first, list second, bint has_velocity):
-        """Take over what ``columns`` gave."""
-        cdef size_t i
-        self.first = self.column(self.first)
-        self.second = self.column(self.second)
-        for i in range(<size_t>len(self.values)):
-            self.first[i] = first[i]
-            self.second[i] = second[i]
+
+cdef list own_groups(object groups):
+    cdef list known = []
+    for group in groups:
+        if type(group) is not ParameterGroup:
+            raise TypeError(f"groups must be ParameterGroups, found {type(group).__name__}")
+        known.append(group)
+    return known
+
+
+def take_step(groups):
+    """Make the step that each group has been told, in all of them or, on an error, in none."""
+    cdef list known = own_groups(groups)
+    for group in known:
+        (<ParameterGroup>group).prepare()
+    # No Python has run since, nor does it now.
+    for group in known:
+        (<ParameterGroup>group).update()
+
+
+cdef double *column_of(object numbers, Py_ssize_t n, double low) except NULL:
+    """The numbers in memory of their own."""
+    cdef double *column
+    cdef Py_ssize_t i
+    entries = tuple(numbers)
+    if len(entries) != n:
+        raise ValueError(f"a state must have {n} numbers, found {len(entries)}")
+    column = <double *>mg_realloc(NULL, (n + 1) * sizeof(double))
+    if column == NULL:
+        raise MemoryError(f"no memory for the state of {n} parameters")
+    try:
+        for i in range(n):
+            column[i] = require_number(entries[i], f"number {i} of a state")
+            if column[i] < low:
+                raise ValueError(f"number {i} of a state must be at least {low}, found {column[i]}")
+    except BaseException:
+        mg_free(column)
+        raise
+    return column
+
+
+cdef class _State:
+    """What a group is to take over, read in full before any group is changed."""
+
+    cdef uint64_t n_steps
+    cdef bint has_velocity
+    cdef double *first
+    cdef double *second
+
+    def __cinit__(self, ParameterGroup group not None, n_steps, first, second, has_velocity):
+        if not hasattr(type(n_steps), "__index__"):
+            raise TypeError(f"step must be an int, found {type(n_steps).__name__}")
+        if not 0 <= n_steps < 2**53:
+            raise ValueError(f"step must be from 0 to {2**53 - 1}, found {n_steps}")
+        self.n_steps = operator.index(n_steps)
         self.has_velocity = has_velocity
+        self.first = column_of(first, len(group.values), -INFINITY)
+        self.second = column_of(second, len(group.values), 0.0)
+
+    def __dealloc__(self):
+        mg_free(self.first)
+        mg_free(self.second)
+
+
+def take_states(groups, states):
+    """Let each group take over a state (the number of steps, the two columns, and whether the
+    first is a velocity), all of them or, on an error, none."""
+    cdef list known = own_groups(groups), read = []
+    cdef ParameterGroup group
+    cdef _State state
+    cdef Py_ssize_t i
+    for group, entry in zip(known, states, strict=True):
+        read.append(_State(group, *entry))
+    for i in range(len(known)):
+        group, state = known[i], read[i]
+        group.n_steps, group.has_velocity = state.n_steps, state.has_velocity
+        group.first, state.first = state.first, group.first
+        group.second, state.second = state.second, group.second

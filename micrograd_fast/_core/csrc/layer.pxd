@@ -62,5 +62,6 @@ cdef extern from "layer/optim.h":
     mg_status mg_span_before_write(mg_arena *arena, mg_span span)
     void mg_span_zero_grad(mg_arena *arena, mg_span span)
     void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velocity, int first)
-    mg_status mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v,
-                           size_t *n_done)
+    void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v)
+    mg_status mg_adam_check(const mg_arena *arena, mg_span span, const mg_adam *rule,
+                            size_t *n_good)
