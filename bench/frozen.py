@@ -154,10 +154,10 @@ def product_frozen() -> Side:
     program = compile((model(x) - y) ** 2, [*x, y])
     place = {id(p): i for i, p in enumerate(program.parameters)}
     vector = peer("numpy").ones(len(place))
-    product = program.hvp(vector, rows)
+    product = program.hvp(vector, rows, wrt="parameters")
     return Side(
         [product[place[id(p)]] for p in model.parameters()],
-        repeated(lambda: program.hvp(vector, rows)),
+        repeated(lambda: program.hvp(vector, rows, wrt="parameters")),
     )
 
 

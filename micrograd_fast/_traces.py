@@ -75,7 +75,7 @@ class Watch:
     def _is_a_number(self, value: Value) -> bool:
         """Whether the plain function has a number in its place: only inputs are under it."""
         try:
-            return not freeze(value, "it", self._inputs, False, False, "float64").parameters
+            return not freeze(value, "it", self._inputs, False, "float64").parameters
         except ValueError:  # it has a rule of its own
             return False
 

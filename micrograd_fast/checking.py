@@ -121,7 +121,7 @@ def gradcheck(
     if order == 2:
         hessians = []
         for output in outputs:
-            program = freeze(output, "the output", leaves, False, False, "float64")
+            program = freeze(output, "the output", leaves, False, "float64")
             hessian = program.hessian(point, wrt="inputs")
             hessians.extend(hessian.ravel().tolist())
         slopes = [f"the derivative of {w} by {name}" for w in what for name in names]

@@ -471,9 +471,7 @@ class Jitted(_Signed[P, R]):
         program = None
         if outputs:
             what = outputs[0] if results is NUMBER else outputs
-            program = freeze(
-                what, f"what {self._name} returns", inputs, False, self._fast, self._dtype
-            )
+            program = freeze(what, f"what {self._name} returns", inputs, self._fast, self._dtype)
             program.frozen_reads.extend(watch.places)
         return Trace(self._name, program, arguments, results, self._argnums, self._one_argnum)
 

@@ -92,6 +92,8 @@ def test_random_graphs_have_the_differences_of_their_gradients(compiled):
     for seed in range(60):
         case = Case(compiled, seed, random.Random(seed).randint(5, 60), 2, kinds=kinds)
         program = compile(case.output(), case.input_values())
+        if program.n_inputs == 0:
+            continue
         found = program.hessian(case.rows, wrt="inputs")
         assert found.shape == (2, program.n_inputs, program.n_inputs)
         for row, hessian in zip(case.rows, found, strict=True):
@@ -121,14 +123,15 @@ def test_the_hessian_by_parameters_is_that_of_torch():
 
     flat = torch.tensor([p.data for p in model.parameters()], dtype=torch.float64)
     wanted = torch.autograd.functional.hessian(total, flat).numpy()
-    found = program.hessian(rows, weights)
+    found = program.hessian(rows, weights, "parameters")
     assert found[np.ix_(order, order)] == pytest.approx(wanted, rel=1e-9, abs=1e-12)
     vector = np.arange(1.0, 22.0)
-    product = program.hvp(vector, rows, weights)
+    product = program.hvp(vector, rows, weights, "parameters")
     assert product == pytest.approx(found @ vector, rel=1e-12)
     assert {p.grad for p in program.parameters} == {0.0}
-    mean = program.hvp(vector, rows)
-    assert 6 * mean == pytest.approx(program.hvp(vector, rows, "sum"), rel=1e-12)
+    mean = program.hvp(vector, rows, wrt="parameters")
+    total = program.hvp(vector, rows, "sum", "parameters")
+    assert 6 * mean == pytest.approx(total, rel=1e-12)
 
 
 def layers(x):
@@ -187,7 +190,7 @@ def test_products_are_the_differences_of_gradients(graph, arithmetic, instructio
         for p, number in zip(exact.parameters, numbers, strict=True):
             p.data = number
         wanted = (gradients[0] - gradients[1]) / (2 * step)
-        found = program.hvp(vector, rows, weights)
+        found = program.hvp(vector, rows, weights, "parameters")
         assert np.abs(wanted).max() > 0.01
         assert found == pytest.approx(wanted, **tolerance)
         direction = np.random.default_rng(4).normal(size=8)
@@ -227,14 +230,16 @@ def test_a_slope_that_does_not_count_need_not_exist(instruction_set):
 def test_some_parameters_in_an_order_of_their_own():
     a, b, c = Value(2.0), Value(3.0), Value(5.0)
     program = compile(a * a * b + c * b * b)
-    whole = program.hessian()
+    whole = program.hessian(wrt="parameters")
     places = [program.parameters.index(p) for p in (c, a)]
     assert program.hessian(wrt=[c, a]).tolist() == whole[np.ix_(places, places)].tolist()
     assert program.hvp([10.0, 1.0], wrt=(c, a)).tolist() == [0.0, 6.0]
     assert program.hvp([], wrt=[]).tolist() == []
-    with pytest.raises(ValueError, match=r"parameters\[1\], .* is not a parameter"):
+    with pytest.raises(
+        ValueError, match=r"wrt\[1\], .* is neither an input nor a parameter of <Program"
+    ):
         program.hessian(wrt=[a, Value(1.0)])
-    with pytest.raises(ValueError, match=r"vector must be of shape \(2,\), .* of the parameters"):
+    with pytest.raises(ValueError, match=r"vector must be of shape \(2,\), .* of the Values"):
         program.hvp([1.0, 2.0, 3.0], wrt=[c, a])
     with pytest.raises(TypeError, match="or a sequence of Values, found Value"):
         program.hessian(wrt=a)
@@ -247,7 +252,11 @@ def test_newtons_method_with_scipy():
     program = compile((1.0 - x) ** 2 + 100.0 * (y - x**2) ** 2)
     assert program.parameters == (x, y)
     found = minimize(
-        program.fun(), [-1.0, 2.0], jac=True, method="Newton-CG", hess=lambda _: program.hessian()
+        program.fun(),
+        [-1.0, 2.0],
+        jac=True,
+        method="Newton-CG",
+        hess=lambda _: program.hessian(wrt="parameters"),
     )
     assert found.x == pytest.approx([1.0, 1.0], abs=1e-4)
     found = minimize(
@@ -268,7 +277,7 @@ def test_arguments_that_do_not_fit_are_refused():
         program.hvp([1.0, 2.0], row, wrt="inputs")
     with pytest.raises(TypeError, match="vector must be numbers, found an array of complex128"):
         program.hvp([1j, 2.0, 3.0], row, wrt="inputs")
-    with pytest.raises(ValueError, match='wrt must be "parameters" or "inputs"'):
+    with pytest.raises(ValueError, match='wrt must be "inputs", "parameters" or'):
         program.hessian(row, wrt="weights")
     with pytest.raises(ValueError, match="found 'median'"):
         program.hessian(row, "median")
@@ -286,8 +295,11 @@ def test_arrays_that_cannot_be_written_are_only_read():
     program = compile(loss, inputs)
     rows, weights = rows_for(program, 2), np.array([0.5, 2.0])
     vector = np.arange(1.0, 1.0 + len(program.parameters))
-    total, product = program.backward(rows, weights), program.hvp(vector, rows, weights)
+    total, product = (
+        program.backward(rows, weights),
+        program.hvp(vector, rows, weights, "parameters"),
+    )
     for array in (rows, weights, vector):
         array.flags.writeable = False
     assert program.backward(rows, weights) == total
-    assert program.hvp(vector, rows, weights).tolist() == product.tolist()
+    assert program.hvp(vector, rows, weights, "parameters").tolist() == product.tolist()

@@ -27,4 +27,5 @@ void mg_pool_free(mg_pool *pool) {
         pool->pieces = piece->next;
         mg_free(piece);
     }
+    pool->n_bytes = 0;
 }

@@ -4,6 +4,7 @@
  * in it as long as every gradient still receives its shares in that order: the key of a step is
  * not below that of the last step before it that gave to the same gradient, nor below that of the
  * last one that gave to its own. */
+#include "base/memory.h"
 #include "program/schedule.h"
 
 #include <stdlib.h>
@@ -11,61 +12,104 @@
 
 static int is_interior(const mg_schedule *s, uint32_t i) { return s->kind[i] >= MG_KIND_STEP; }
 
-/* Fill s->sweep and s->position: UINT32_MAX where the output does not depend on an entry. */
-static void find_sweep(mg_schedule *s, uint32_t root) {
-    uint32_t depth = 0, n = 0;
-    memset(s->position, 0xff, s->n * sizeof *s->position);
-    s->position[root] = 0;
-    s->visits[depth++] = (struct mg_visit){root, 0};
-    while (depth > 0) {
-        struct mg_visit *visit = &s->visits[depth - 1];
-        const mg_entry *e = &s->entry[visit->entry];
-        if (visit->next < e->arity) {
-            const uint32_t operand = visit->next++ == 0 ? e->a : e->b;
-            if (!is_interior(s, operand) || s->position[operand] != UINT32_MAX) continue;
-            s->position[operand] = 0;
-            s->visits[depth++] = (struct mg_visit){operand, 0};
-        } else {
-            s->sweep[n++] = visit->entry;
-            depth--;
-        }
+/* The reverse sweep from an output: its entries, root first, and where each stands in it. */
+typedef struct {
+    uint32_t *entries, n;
+    uint32_t *position; /* by entry; UINT32_MAX where the output does not depend on it */
+    uint8_t *n_visited; /* of mg_tape_walk */
+    uint32_t *stack;
+} sweep;
+
+static sweep new_sweep(const mg_schedule *s, mg_pool *pool) {
+    sweep w = {.entries = mg_pool_take(pool, s->n, sizeof *w.entries),
+               .position = mg_pool_take(pool, s->n, sizeof *w.position),
+               .n_visited = mg_pool_take(pool, s->n, sizeof *w.n_visited),
+               .stack = mg_pool_take(pool, s->n, sizeof *w.stack)};
+    if (!pool->failed) memset(w.position, 0xff, s->n * sizeof *w.position);
+    return w;
+}
+
+/* The time is that of the entries that the root depends on. */
+static void find_sweep(const mg_schedule *s, uint32_t root, sweep *w) {
+    for (uint32_t i = 0; i < w->n; i++) {
+        w->n_visited[w->entries[i]] = 0;
+        w->position[w->entries[i]] = UINT32_MAX;
     }
-    s->n_sweep = n;
-    for (uint32_t i = 0; i < n / 2; i++) {
-        const uint32_t late = s->sweep[n - 1 - i];
-        s->sweep[n - 1 - i] = s->sweep[i];
-        s->sweep[i] = late;
+    w->n = mg_tape_walk(s->entry, root, w->entries, w->n_visited, w->stack);
+    for (uint32_t i = 0; i < w->n / 2; i++) {
+        const uint32_t late = w->entries[w->n - 1 - i];
+        w->entries[w->n - 1 - i] = w->entries[i];
+        w->entries[i] = late;
     }
-    for (uint32_t i = 0; i < n; i++) s->position[s->sweep[i]] = i;
+    for (uint32_t i = 0; i < w->n; i++) w->position[w->entries[i]] = i;
 }
 
 /* A sum gives all its shares at its top. That is too early for a share that another entry's must
- * come before: one that stands between the top and the sum's own product. */
-static void check_sums(mg_schedule *s, uint32_t root, uint32_t *last) {
-    find_sweep(s, root);
-    memset(last, 0xff, s->n * sizeof *last);
-    for (uint32_t p = 0; p < s->n_sweep; p++) {
-        const uint32_t i = s->sweep[p];
+ * come before: one that stands between the top and the sum's own product. `last` is where an
+ * entry was last given a share, UINT32_MAX for none, before and after. */
+static void check_sums_in_sweep(mg_schedule *s, const sweep *w, uint32_t *last) {
+    for (uint32_t p = 0; p < w->n; p++) {
+        const uint32_t i = w->entries[p];
         const mg_entry *e = &s->entry[i];
         for (uint8_t j = 0; j < e->arity; j++) {
             const uint32_t operand = j == 0 ? e->a : e->b;
             if (s->kind[operand] == MG_KIND_INNER) continue;
             if (s->kind[i] == MG_KIND_INNER && last[operand] != UINT32_MAX) {
                 mg_sum *sum = &s->sums[s->sum_of[i]];
-                if (last[operand] > s->position[sum->top]) sum->apart = 1;
+                if (last[operand] > w->position[sum->top]) sum->apart = 1;
             }
             last[operand] = p;
         }
     }
+    for (uint32_t p = 0; p < w->n; p++) {
+        const mg_entry *e = &s->entry[w->entries[p]];
+        for (uint8_t j = 0; j < e->arity; j++) last[j == 0 ? e->a : e->b] = UINT32_MAX;
+    }
 }
 
+/* The same without a sweep, for all outputs at once, and on the safe side. A share in between
+ * comes from below one of the sum's operands to another of them, which is then the lower one: no
+ * such share where all are of one height above the leaves. */
+static void check_sums_by_height(mg_schedule *s, uint32_t *height) {
+    for (uint32_t i = 0; i < s->n; i++) {
+        const mg_entry *e = &s->entry[i];
+        height[i] = 0;
+        for (uint8_t j = 0; j < e->arity; j++) {
+            const uint32_t operand = height[j == 0 ? e->a : e->b];
+            if (operand >= height[i]) height[i] = operand + 1;
+        }
+    }
+    for (uint32_t i = 0; i < s->n_sums; i++) {
+        mg_sum *sum = &s->sums[i];
+        uint32_t one = UINT32_MAX;
+        for (uint32_t j = 0; j <= sum->n_in; j++) {
+            const uint32_t operand = j < sum->n_in ? sum->x[j] : sum->start;
+            if (s->kind[operand] == MG_KIND_CONSTANT || s->kind[operand] == MG_KIND_PARAMETER)
+                continue;
+            if (one != UINT32_MAX && height[operand] != one) sum->apart = 1;
+            one = height[operand];
+        }
+    }
+}
+
+/* How many times the entries of the tape the sweeps that check its sums may be long. */
+#define MOST_SWEEPS 8
+
 void mg_adjoint_plan_check_sums(mg_schedule *s) {
+    if (s->n_sums == 0) return;
     uint32_t *last = mg_pool_take(&s->work, s->n, sizeof *last);
-    s->position = mg_pool_take(&s->work, s->n, sizeof *s->position);
-    s->sweep = mg_pool_take(&s->work, s->n, sizeof *s->sweep);
-    s->visits = mg_pool_take(&s->work, s->n, sizeof *s->visits);
-    if (s->work.failed || s->n_sums == 0) return;
-    for (uint32_t o = 0; o < s->program->tape.n_outputs; o++) check_sums(s, s->outputs[o], last);
+    sweep w = new_sweep(s, &s->work);
+    if (s->work.failed) return;
+    memset(last, 0xff, s->n * sizeof *last);
+    const uint32_t n_outputs = s->program->tape.n_outputs;
+    uint64_t left = (uint64_t)MOST_SWEEPS * s->n;
+    uint32_t o = 0;
+    for (; o < n_outputs && w.n <= left; o++) {
+        find_sweep(s, s->outputs[o], &w);
+        check_sums_in_sweep(s, &w, last);
+        left -= w.n < left ? w.n : left;
+    }
+    if (o < n_outputs) check_sums_by_height(s, last);
 }
 
 /* One share of a leaf that has several, and where it stands in the order. */
@@ -76,53 +120,58 @@ typedef struct {
 } use;
 
 typedef struct {
-    mg_schedule *s;
+    const mg_schedule *s;
     mg_adjoint_plan *plan;
-    uint8_t *adds_up;   /* inputs whose shares come in order into one slot */
-    uint64_t *last_key; /* of the last share that an entry is given */
+    mg_pool work;
+    sweep sweep;
+    uint8_t *adds_up;     /* inputs whose shares come in order into one slot */
+    mg_run_key *last_key; /* of the last share that an entry is given */
     mg_slot *adjoint;
     mg_slot *free;
     uint32_t n_free;
     use *uses;
     uint32_t n_uses;
-    uint32_t n_steps, n_blocks, n_runs;
+    uint32_t n_steps, n_blocks, n_runs, n_rows;
 } planner;
-
-static int goes_back_whole(const mg_schedule *s, uint32_t i) {
-    return s->kind[i] == MG_KIND_SUM && !s->sums[s->sum_of[i]].apart;
-}
 
 /* Whether the shares of an entry come into one slot, in order. */
 static int adds_in_order(const planner *p, uint32_t i) {
     return is_interior(p->s, i) || (p->s->kind[i] == MG_KIND_INPUT && p->adds_up[i]);
 }
 
-static uint64_t latest(const planner *p, uint32_t i, uint64_t key) {
-    if (!adds_in_order(p, i) || p->last_key[i] < key) return key;
-    return p->last_key[i];
+/* The later of `latest` and the run that last gave an operand a share. */
+static mg_run_key later(const planner *p, uint32_t operand, mg_run_key latest) {
+    if (!adds_in_order(p, operand)) return latest;
+    return mg_run_is_before(latest, p->last_key[operand]) ? p->last_key[operand] : latest;
 }
 
-static uint64_t backward_key(planner *p, uint32_t i) {
+/* The first run in which an entry can give its shares: after those that it is given, and not
+ * before those that its operands were given earlier in the sweep. */
+static mg_run_key run_after_shares(planner *p, uint32_t i) {
     const mg_schedule *s = p->s;
     const mg_entry *e = &s->entry[i];
-    uint64_t least = p->last_key[i], key;
-    if (!goes_back_whole(s, i)) {
-        for (uint8_t j = 0; j < e->arity; j++) least = latest(p, j == 0 ? e->a : e->b, least);
-        key = mg_key_at_least(least, e->op);
-        for (uint8_t j = 0; j < e->arity; j++) p->last_key[j == 0 ? e->a : e->b] = key;
-        return key;
+    mg_run_key latest = p->last_key[i];
+    if (!mg_goes_back_whole(s, i)) {
+        latest = later(p, e->a, latest);
+        if (e->arity == 2) latest = later(p, e->b, latest);
+        const mg_run_key run = mg_run_not_before(latest, e->op);
+        p->last_key[e->a] = run;
+        if (e->arity == 2) p->last_key[e->b] = run;
+        return run;
     }
     const mg_sum *sum = &s->sums[s->sum_of[i]];
-    const uint32_t kind = mg_run_kind(s, i);
-    for (uint32_t j = 0; j < sum->n_in; j++) least = latest(p, sum->x[j], least);
-    least = latest(p, sum->start, least);
-    key = mg_key_at_least(least, kind);
+    for (uint32_t j = 0; j < sum->n_in; j++) latest = later(p, sum->x[j], latest);
+    latest = later(p, sum->start, latest);
+    mg_run_key run = mg_run_not_before(latest, mg_run_kind(s, i));
     /* All rows of a block go back at once: their own gradients must be there before. */
-    if (key == p->last_key[i]) key = mg_key_at_least(key + 1, kind);
-    for (uint32_t j = 0; j < sum->n_in; j++) p->last_key[sum->x[j]] = key;
-    p->last_key[sum->start] = key;
-    return key;
+    if (mg_same_run(run, p->last_key[i])) run.level++;
+    for (uint32_t j = 0; j < sum->n_in; j++) p->last_key[sum->x[j]] = run;
+    p->last_key[sum->start] = run;
+    return run;
 }
+
+/* The slot of a value: the forward pass has given it one. */
+static mg_slot value_slot(const mg_schedule *s, uint32_t i) { return s->slot[s->twin[i]]; }
 
 static mg_slot take_slot(planner *p) {
     return p->n_free > 0 ? p->free[--p->n_free] : p->plan->n_slots++;
@@ -152,42 +201,44 @@ static mg_slot target(planner *p, uint32_t operand, uint32_t order, int follow, 
 }
 
 static void emit_back_step(planner *p, uint32_t i, mg_back_step *step) {
-    mg_schedule *s = p->s;
+    const mg_schedule *s = p->s;
     const mg_entry *e = &s->entry[i];
-    const uint32_t order = 2 * s->position[i];
-    *step = (mg_back_step){.entry = i, .g = p->adjoint[i], .a = mg_value_slot(s, e->a)};
-    if (s->kind[i] != MG_KIND_INNER) step->y = mg_value_slot(s, i);
+    const uint32_t order = 2 * p->sweep.position[i];
+    *step = (mg_back_step){.entry = i, .g = p->adjoint[i], .a = value_slot(s, e->a)};
+    if (s->kind[i] != MG_KIND_INNER) step->y = value_slot(s, i);
     step->a_to = target(p, e->a, order, 0, &step->a_from);
     if (e->arity == 2) {
-        step->b = mg_value_slot(s, e->b);
+        step->b = value_slot(s, e->b);
         step->b_to = target(p, e->b, order + 1, 0, &step->b_from);
     }
     p->free[p->n_free++] = p->adjoint[i];
 }
 
 /* Where the share of a weight stands in the order. */
-static uint32_t weight_order(const mg_schedule *s, const mg_sum *sum, uint32_t j) {
+static uint32_t weight_order(const planner *p, const mg_sum *sum, uint32_t j) {
+    const mg_schedule *s = p->s;
     const uint32_t i = j < sum->n_in ? sum->products[j] : sum->first_addition;
     const uint32_t leaf = j < sum->n_in ? sum->w[j] : sum->start;
-    return 2 * s->position[i] + (s->entry[i].a != leaf);
+    return 2 * p->sweep.position[i] + (s->entry[i].a != leaf);
 }
 
 static void give_weights_slots(planner *p, const mg_sum *sum, mg_slot *w_to) {
     const mg_schedule *s = p->s;
     for (uint32_t j = 0; j <= sum->n_in; j++) {
         const uint32_t leaf = j < sum->n_in ? sum->w[j] : sum->start;
-        w_to[j] = s->kind[leaf] == MG_KIND_PARAMETER ? take_use(p, leaf, weight_order(s, sum, j))
+        w_to[j] = s->kind[leaf] == MG_KIND_PARAMETER ? take_use(p, leaf, weight_order(p, sum, j))
                                                      : MG_ADJOINT_UNWANTED;
     }
 }
 
 static void emit_back_block(planner *p, const mg_unit *units, uint32_t n, mg_back_sums *block) {
-    mg_schedule *s = p->s;
-    mg_pool *keep = s->keep;
+    const mg_schedule *s = p->s;
+    mg_pool *keep = &p->plan->pool;
     const mg_sum *first = &s->sums[s->sum_of[units[0].entry]];
     const uint32_t n_in = first->n_in;
     const int start_varies = !mg_start_is_weight(s, first);
-    *block = (mg_back_sums){.n_rows = n, .n_in = n_in, .x_inputs_only = 1};
+    *block = (mg_back_sums){.n_rows = n, .n_in = n_in, .first_row = p->n_rows, .x_inputs_only = 1};
+    p->n_rows += n;
     block->x = mg_pool_take(keep, n_in, sizeof(mg_slot));
     block->weights = mg_pool_take(keep, n, sizeof(uint32_t));
     block->g = mg_pool_take(keep, n, sizeof(mg_slot));
@@ -203,7 +254,7 @@ static void emit_back_block(planner *p, const mg_unit *units, uint32_t n, mg_bac
     int wanted = 0, fresh = 1;
     for (uint32_t j = 0; j < n_in; j++) {
         const uint32_t x = first->x[j];
-        block->x[j] = mg_value_slot(s, x);
+        block->x[j] = value_slot(s, x);
         if (is_interior(s, x)) block->x_inputs_only = 0;
         block->x_to[j] = target(p, x, 0, 1, &block->x_from[j]);
         if (block->x_to[j] != MG_ADJOINT_UNWANTED) wanted = 1;
@@ -219,7 +270,7 @@ static void emit_back_block(planner *p, const mg_unit *units, uint32_t n, mg_bac
         if (block->w_to) give_weights_slots(p, sum, block->w_to + (size_t)r * (n_in + 1));
         if (start_varies)
             block->start_to[r] =
-                target(p, sum->start, weight_order(s, sum, n_in), 0, &block->start_from[r]);
+                target(p, sum->start, weight_order(p, sum, n_in), 0, &block->start_from[r]);
     }
     for (uint32_t r = 0; r < n; r++) p->free[p->n_free++] = block->g[r];
 }
@@ -235,10 +286,15 @@ static void list_uses(planner *p) {
     const mg_schedule *s = p->s;
     mg_adjoint_plan *plan = p->plan;
     qsort(p->uses, p->n_uses, sizeof *p->uses, compare_uses);
-    plan->use_slots = mg_pool_take(s->keep, p->n_uses, sizeof(mg_slot));
-    plan->parameters = mg_pool_take(s->keep, s->program->tape.n_parameters, sizeof(mg_uses));
-    plan->inputs = mg_pool_take(s->keep, s->program->tape.n_inputs, sizeof(mg_uses));
-    if (s->keep->failed) return;
+    plan->use_slots = mg_pool_take(&plan->pool, p->n_uses, sizeof(mg_slot));
+    uint32_t n_parameters = 0, n_inputs = 0;
+    for (uint32_t u = 0; u < p->n_uses; u++) {
+        if (u > 0 && p->uses[u].leaf == p->uses[u - 1].leaf) continue;
+        *(s->kind[p->uses[u].leaf] == MG_KIND_PARAMETER ? &n_parameters : &n_inputs) += 1;
+    }
+    plan->parameters = mg_pool_take(&plan->pool, n_parameters, sizeof(mg_uses));
+    plan->inputs = mg_pool_take(&plan->pool, n_inputs, sizeof(mg_uses));
+    if (plan->pool.failed) return;
     for (uint32_t first = 0, end; first < p->n_uses; first = end) {
         const uint32_t leaf = p->uses[first].leaf;
         for (end = first; end < p->n_uses && p->uses[end].leaf == leaf; end++)
@@ -252,12 +308,12 @@ static void list_uses(planner *p) {
 }
 
 static void emit(planner *p, const mg_unit *units, uint32_t n_units) {
-    mg_schedule *s = p->s;
+    const mg_schedule *s = p->s;
     mg_adjoint_plan *plan = p->plan;
-    for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
-        for (end = first; end < n_units && units[end].key == units[first].key; end++);
+    for (uint32_t first = 0, end; first < n_units && !plan->pool.failed; first = end) {
+        end = first + mg_units_of_run(units + first, n_units - first);
         mg_step_run *run = &plan->runs[p->n_runs++];
-        if (goes_back_whole(s, units[first].entry)) {
+        if (mg_goes_back_whole(s, units[first].entry)) {
             *run = (mg_step_run){p->n_blocks, 1, MG_SUMS_RUN};
             emit_back_block(p, units + first, end - first, &plan->sums[p->n_blocks++]);
         } else {
@@ -269,41 +325,73 @@ static void emit(planner *p, const mg_unit *units, uint32_t n_units) {
     plan->n_runs = p->n_runs;
 }
 
-void mg_adjoint_plan_make(mg_schedule *s, uint32_t output) {
-    mg_adjoint_plan *plan = &s->program->adjoint_plans[output];
-    const uint32_t root = s->outputs[output], n_inputs = s->program->tape.n_inputs;
-    planner p = {.s = s, .plan = plan};
-    mg_unit *units = mg_pool_take(&s->work, s->n, sizeof *units);
-    p.adds_up = mg_pool_take(&s->work, s->n, sizeof *p.adds_up);
-    p.last_key = mg_pool_take(&s->work, s->n, sizeof *p.last_key);
-    p.adjoint = mg_pool_take(&s->work, s->n, sizeof *p.adjoint);
-    p.free = mg_pool_take(&s->work, s->n, sizeof *p.free);
-    p.uses = mg_pool_take(&s->work, 2 * (size_t)s->n, sizeof *p.uses);
-    if (s->work.failed) return;
-    memset(p.adjoint, 0xff, s->n * sizeof *p.adjoint);
-    for (uint32_t i = 0; i < s->n_sums; i++)
-        for (uint32_t j = 0; goes_back_whole(s, s->sums[i].top) && j < s->sums[i].n_in; j++)
-            p.adds_up[s->sums[i].x[j]] = 1;
+static void take_rooms(planner *p) {
+    const size_t n = p->s->n;
+    p->sweep = new_sweep(p->s, &p->work);
+    p->adds_up = mg_pool_take(&p->work, n, sizeof *p->adds_up);
+    p->last_key = mg_pool_take(&p->work, n, sizeof *p->last_key);
+    p->adjoint = mg_pool_take(&p->work, n, sizeof *p->adjoint);
+    p->free = mg_pool_take(&p->work, n, sizeof *p->free);
+    p->uses = mg_pool_take(&p->work, 2 * n, sizeof *p->uses);
+    if (p->work.failed) return;
+    memset(p->adjoint, 0xff, n * sizeof *p->adjoint);
+}
 
-    find_sweep(s, root);
-    uint32_t n_units = 0, n_sums = 0;
-    for (uint32_t i = 0; i < s->n_sweep; i++) {
-        const uint32_t entry = s->sweep[i];
+/* The units that give shares, run by run; `n_sums` of them are sums. */
+static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, uint32_t *n_sums) {
+    const mg_schedule *s = p->s;
+    find_sweep(s, root, &p->sweep);
+    mg_unit *units = mg_pool_take(&p->work, p->sweep.n, sizeof *units);
+    if (!units) return NULL;
+    for (uint32_t i = 0; i < s->n_sums; i++)
+        for (uint32_t j = 0; mg_goes_back_whole(s, s->sums[i].top) && j < s->sums[i].n_in; j++)
+            p->adds_up[s->sums[i].x[j]] = 1;
+    for (uint32_t i = 0; i < p->sweep.n; i++) {
+        const uint32_t entry = p->sweep.entries[i];
         if (!s->active[entry]) continue;
         if (s->kind[entry] == MG_KIND_INNER && !s->sums[s->sum_of[entry]].apart) continue;
-        n_sums += goes_back_whole(s, entry);
-        units[n_units++] = (mg_unit){backward_key(&p, entry), i, entry};
+        *n_sums += mg_goes_back_whole(s, entry);
+        units[(*n_units)++] =
+            (mg_unit){.key = run_after_shares(p, entry), .position = i, .entry = entry};
     }
-    mg_sort_units(units, n_units);
-    plan->runs = mg_pool_take(s->keep, n_units, sizeof(mg_step_run));
-    plan->steps = mg_pool_take(s->keep, n_units - n_sums, sizeof(mg_back_step));
-    plan->sums = mg_pool_take(s->keep, n_sums, sizeof(mg_back_sums));
-    plan->input_slots = mg_pool_take(s->keep, n_inputs, sizeof(mg_slot));
-    if (s->keep->failed) return;
+    mg_sort_units(units, *n_units);
+    return units;
+}
+
+static void make(planner *p, uint32_t root) {
+    mg_adjoint_plan *plan = p->plan;
+    const uint32_t n_inputs = p->s->program->tape.n_inputs;
+    take_rooms(p);
+    if (p->work.failed) return;
+    uint32_t n_units = 0, n_sums = 0;
+    const mg_unit *units = find_units(p, root, &n_units, &n_sums);
+    if (!units) return;
+    plan->runs = mg_pool_take(&plan->pool, n_units, sizeof(mg_step_run));
+    plan->steps = mg_pool_take(&plan->pool, n_units - n_sums, sizeof(mg_back_step));
+    plan->sums = mg_pool_take(&plan->pool, n_sums, sizeof(mg_back_sums));
+    plan->input_slots = mg_pool_take(&plan->pool, n_inputs, sizeof(mg_slot));
+    if (plan->pool.failed) return;
     plan->n_slots = MG_N_SPECIAL_ADJOINTS;
-    plan->root = p.adjoint[root] = plan->n_slots++;
-    emit(&p, units, n_units);
-    if (s->keep->failed) return;
-    for (uint32_t i = 0; i < n_inputs; i++) plan->input_slots[i] = p.adjoint[i];
-    list_uses(&p);
+    plan->root = p->adjoint[root] = plan->n_slots++;
+    emit(p, units, n_units);
+    if (plan->pool.failed) return;
+    for (uint32_t i = 0; i < n_inputs; i++) plan->input_slots[i] = p->adjoint[i];
+    list_uses(p);
+}
+
+mg_adjoint_plan *mg_adjoint_plan_new(const mg_schedule *s, uint32_t output) {
+    mg_adjoint_plan *plan = mg_calloc(1, sizeof *plan);
+    if (!plan) return NULL;
+    planner p = {.s = s, .plan = plan};
+    make(&p, s->outputs[output]);
+    const int failed = p.work.failed || plan->pool.failed;
+    mg_pool_free(&p.work);
+    if (!failed) return plan;
+    mg_adjoint_plan_free(plan);
+    return NULL;
+}
+
+void mg_adjoint_plan_free(mg_adjoint_plan *plan) {
+    mg_pool_free(&plan->pool);
+    mg_free(plan);
 }

@@ -97,12 +97,12 @@ static void backward_single(mg_strip *strip, const mg_back_sums *block, const do
     const mg_workspace *workspace = strip->workspace;
     const size_t n_in = block->n_in;
     const mg_batch *batch = strip->batch;
-    const int add_up = batch->add_up && !batch->keep_shares && !block->w_to;
+    const int add_up = mg_adds_up(batch) && !block->w_to;
     for (size_t r = 0; r < block->n_rows; r++) {
         rows[r] = (mg_weight_row){workspace->weights + block->weights[r],
                                   workspace->gradients + block->weights[r], g[r]};
         if (add_up) rows[r].w_grad[n_in] += g[r];
-        if (batch->keep_shares) workspace->gradients[block->weights[r]] = g[r];
+        if (mg_keeps_shares(batch)) workspace->row_gradients[block->first_row + r] = g[r];
     }
     if (add_up)
         mg_loops_current()->rows.backward(rows, block->n_rows, x, x_gradient, n_in);
@@ -143,7 +143,7 @@ void mg_backward_block(mg_strip *strip, const mg_back_sums *block) {
         if (x_gradient)
             strip->tiles->add_to_inputs(workspace->weights, block->weights, block->n_rows, g,
                                         lanes, x_gradient, n_in, workspace->tile_room);
-        if (batch->add_up && !block->w_to) {
+        if (mg_adds_up(batch) && !block->w_to) {
             const size_t stride = mg_sums_transpose(x, n_in, lanes, strip->n_rows, 1.0, room);
             strip->tiles->add_to_weights(workspace->gradients, block->weights, block->n_rows, g,
                                          lanes, room, stride, n_in + 1, strip->n_rows,

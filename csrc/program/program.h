@@ -51,6 +51,7 @@ typedef struct {
 
 typedef struct {
     uint32_t n_rows, n_in;
+    uint32_t first_row; /* among the rows of all blocks of the way back */
     mg_slot *x;
     mg_slot x_first;
     uint32_t *weights;      /* n_rows offsets, in the order of the sweep */
@@ -70,6 +71,7 @@ typedef struct {
 
 /* The way back from one output. */
 typedef struct {
+    mg_pool pool; /* everything that follows */
     mg_step_run *runs;
     uint32_t n_runs;
     mg_back_step *steps;
@@ -115,14 +117,26 @@ typedef struct {
     uint32_t n_loose_parameters;
 
     mg_arithmetic arithmetic;
-    mg_adjoint_plan *adjoint_plans; /* n_outputs */
-    uint32_t largest_block;         /* the most numbers that a block's rows or inputs are */
+    uint32_t largest_block; /* the most numbers that a block's rows or inputs are */
     mg_program_stats stats;
+
+    /* The ways back from each of n_outputs, NULL where nobody has asked for it yet, and what the
+     * making of them needs to know, NULL once there are all. */
+    mg_adjoint_plan **adjoint_plans;
+    uint32_t n_adjoint_plans;
+    struct mg_schedule *schedule;
+
+    struct mg_workspace *spare; /* workspaces that no replay uses */
 } mg_program;
 
 /* Make a program of a sound tape, which it takes over (also on failure). NULL when memory is
- * out. About O(n log n) in the entries. */
-mg_program *mg_program_new(mg_tape *tape);
+ * out. About O(n log n) in the entries, however many outputs there are. */
+mg_program *mg_program_new(mg_tape *tape, mg_arithmetic arithmetic);
 void mg_program_free(mg_program *program);
+
+/* The way back from an output, which is made when it is first asked for: about O(n log n) in the
+ * entries. NULL, with the program as it was, when memory is out. Replays that run meanwhile do
+ * not mind. */
+const mg_adjoint_plan *mg_program_plan(mg_program *program, uint32_t output);
 
 #endif

@@ -1,10 +1,12 @@
 /* Replays, strip by strip; program/replay.h says what they are. */
 #include "program/replay.h"
 
+#include "program/diagnose.h"
 #include "program/steps.h"
 #include "program/tangent.h"
 
 #include <string.h>
+#include <time.h>
 
 /* Put rows into the lanes of the input slots; lanes beyond the last row repeat it. */
 static void load_rows(mg_strip *strip) {
@@ -75,7 +77,7 @@ static void give_parameter_gradients(const mg_strip *strip, const mg_adjoint_pla
     for (uint32_t i = 0; i < plan->n_parameters; i++) {
         const mg_uses *uses = &plan->parameters[i];
         for (size_t l = 0; l < strip->n_rows; l++) {
-            if (batch->add_up && !batch->keep_shares)
+            if (mg_adds_up(batch))
                 strip->workspace->sums[uses->leaf] =
                     add_uses(strip, plan, uses, l, strip->workspace->sums[uses->leaf]);
             if (batch->parameter_rows)
@@ -89,14 +91,14 @@ static void give_parameter_gradients(const mg_strip *strip, const mg_adjoint_pla
 static mg_status run_tangent(mg_strip *strip, const mg_adjoint_plan *plan) {
     const mg_tangent *tangent = strip->batch->tangent;
     const mg_batch batch = {.input_gradients = tangent->by_inputs,
-                            .add_up = tangent->by_parameters};
+                            .parameter_sums = tangent->by_parameters};
     const mg_status st = mg_tangent_strip(strip, plan);
     if (st != MG_OK) return st;
     mg_strip dual = *strip;
     dual.workspace = tangent->dual;
     dual.batch = &batch;
     if (batch.input_gradients) give_input_gradients(&dual, plan);
-    if (batch.add_up) give_parameter_gradients(&dual, plan);
+    if (batch.parameter_sums) give_parameter_gradients(&dual, plan);
     return MG_OK;
 }
 
@@ -112,7 +114,7 @@ static mg_status run_strip(mg_strip *strip) {
     if (st != MG_OK) return st;
     if (strip->batch->values) give_values(strip);
     if (!strip->batch->backward) return MG_OK;
-    const mg_adjoint_plan *plan = &program->adjoint_plans[strip->batch->output];
+    const mg_adjoint_plan *plan = program->adjoint_plans[strip->batch->output];
     seed(strip, plan);
     if (strip->batch->tangent) return run_tangent(strip, plan);
     strip->failure.in_sweep = 1;
@@ -138,125 +140,26 @@ static void fill_lanes(mg_workspace *workspace, const mg_program *program) {
     }
 }
 
-/* What the parameters were when the workspace was loaded. */
-static void collect_parameters(const mg_program *program, const mg_workspace *workspace,
-                               double *parameters) {
-    for (uint32_t i = 0; i < program->n_weights; i++)
-        if (program->weight_parameters[i] != UINT32_MAX)
-            parameters[program->weight_parameters[i]] = workspace->weights[i];
-    for (uint32_t i = 0; i < program->n_lane_parameters; i++)
-        parameters[program->lane_parameters[i]] = workspace->parameters[i];
+/* How many nodes times rows are done between two looks at the clock. */
+#define LOOK_AFTER (1 << 16)
+
+static double seconds(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-/* What going through a strip in the order of the graph needs. */
-typedef struct {
-    const mg_tape *tape;
-    double *parameters; /* as the workspace has them */
-    double *values;     /* by entry */
-    uint8_t *needed;    /* by an output; a tape from elsewhere may have more */
-    uint32_t *sweep;    /* entries above leaves, operands before users, from the output */
-    uint32_t n_sweep;
-} recount;
-
-static void find_needed(recount *c) {
-    const mg_tape *tape = c->tape;
-    for (uint32_t o = 0; o < tape->n_outputs; o++) c->needed[tape->outputs[o]] = 1;
-    for (uint32_t i = tape->n_entries; i-- > 0;) {
-        const mg_entry *e = &tape->entries[i];
-        if (c->needed[i] && e->arity > 0) c->needed[e->a] = 1;
-        if (c->needed[i] && e->arity > 1) c->needed[e->b] = 1;
-    }
-}
-
-/* The depth-first post-order from an output. `next` and `stack` have room for every entry. */
-static void find_order(recount *c, uint32_t root, uint8_t *next, uint32_t *stack) {
-    uint32_t depth = 0;
-    stack[depth++] = root;
-    while (depth > 0) {
-        const uint32_t i = stack[depth - 1];
-        const mg_entry *e = &c->tape->entries[i];
-        if (next[i] < e->arity) {
-            const uint32_t operand = next[i]++ == 0 ? e->a : e->b;
-            if (next[operand] == 0 && c->tape->entries[operand].arity > 0)
-                stack[depth++] = operand;
-        } else {
-            c->sweep[c->n_sweep++] = i;
-            depth--;
-        }
-    }
-}
-
-/* Compute one row in the order of the graph, to find what fails first in it. */
-static mg_status recount_row(const recount *c, const double *inputs, int backward,
-                             mg_replay_failure *failure) {
-    const mg_tape *tape = c->tape;
-    double *const values = c->values;
-    mg_status st = MG_OK;
-    for (uint32_t i = 0; i < tape->n_entries; i++) {
-        const mg_entry *e = &tape->entries[i];
-        if (!c->needed[i]) continue;
-        if (e->op == MG_LEAF) {
-            values[i] = e->leaf == MG_INPUT  ? inputs[e->a]
-                        : e->leaf == MG_FREE ? c->parameters[e->a]
-                                             : e->k;
-            continue;
-        }
-        const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
-        values[i] = mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
-        if (st != MG_OK) {
-            *failure = (mg_replay_failure){0, i, a, b, 0};
-            return st;
-        }
-    }
-    for (uint32_t p = c->n_sweep; backward && p-- > 0;) {
-        const uint32_t i = c->sweep[p];
-        const mg_entry *e = &tape->entries[i];
-        const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
-        st = mg_try_entry(e, a, b, values[i], 1);
-        if (st != MG_OK) {
-            *failure = (mg_replay_failure){0, i, a, b, 1};
-            return st;
-        }
-    }
-    return MG_OK;
-}
-
-/* A strip has failed with `st`: go through its rows one by one for the first that does. Where
- * none does, because `fast` has rounded otherwise, it is the strip's own account that counts. The
- * rows are taken from the lanes, as others may write to the caller's meanwhile. */
-static mg_status find_failure(const mg_strip *strip, mg_status st, mg_replay_failure *failure) {
-    const mg_tape *tape = &strip->program->tape;
-    const mg_workspace *workspace = strip->workspace;
-    const size_t n_inputs = tape->n_inputs, n_rows = strip->n_rows, n = tape->n_entries;
-    double *room = mg_calloc(n_inputs * n_rows + tape->n_parameters + n, sizeof *room);
-    uint32_t *sweep = mg_calloc(2 * n, sizeof *sweep);
-    uint8_t *marks = mg_calloc(2 * n, sizeof *marks);
-    *failure = strip->failure;
-    if (!room || !sweep || !marks) {
-        st = MG_NO_MEMORY;
-    } else {
-        double *const parameters = room + n_inputs * n_rows;
-        recount c = {tape, parameters, parameters + tape->n_parameters, marks, sweep, 0};
-        find_needed(&c);
-        for (size_t r = 0; r < n_rows; r++)
-            for (size_t i = 0; i < n_inputs; i++)
-                room[r * n_inputs + i] = workspace->values[i * workspace->lanes + r];
-        collect_parameters(strip->program, workspace, parameters);
-        if (strip->batch->backward)
-            find_order(&c, tape->outputs[strip->batch->output], marks + n, sweep + n);
-        mg_status found = MG_OK;
-        for (size_t r = 0; r < n_rows && found == MG_OK; r++) {
-            found = recount_row(&c, room + r * n_inputs, strip->batch->backward, failure);
-            if (found != MG_OK) {
-                failure->row = strip->first_row + r;
-                st = found;
-            }
-        }
-    }
-    mg_free(marks);
-    mg_free(sweep);
-    mg_free(room);
-    return st;
+static mg_status ask(mg_watch *watch, size_t n_done) {
+    watch->n_done += n_done;
+    if (watch->n_done < LOOK_AFTER) return MG_OK;
+    watch->n_done = 0;
+    const double now = seconds();
+    if (watch->asked_at == 0.0) watch->asked_at = now;
+    /* After the clock was set back, too. */
+    const int is_due = now - watch->asked_at >= watch->every || now < watch->asked_at;
+    if (!is_due) return MG_OK;
+    watch->asked_at = now;
+    return watch->ask(watch->context);
 }
 
 /* Take the loops that a program's arithmetic wants from the instruction set in use. */
@@ -275,7 +178,7 @@ static void choose_loops(mg_strip *strip) {
 }
 
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
-                    mg_replay_failure *failure) {
+                    mg_watch *watch, mg_replay_failure *failure) {
     const size_t lanes = workspace->lanes;
     mg_strip strip = {.program = program, .workspace = workspace, .batch = batch};
     choose_loops(&strip);
@@ -292,10 +195,12 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
     for (size_t row = 0; row < batch->n_rows; row += lanes) {
         strip.first_row = row;
         strip.n_rows = batch->n_rows - row < lanes ? batch->n_rows - row : lanes;
-        const mg_status st = run_strip(&strip);
+        mg_status st = run_strip(&strip);
         if (strip.tangent_status != MG_OK) *failure = strip.failure;
         if (strip.tangent_status != MG_OK) return st;
-        if (st != MG_OK) return find_failure(&strip, st, failure);
+        if (st != MG_OK) return mg_find_failure(&strip, st, failure);
+        if (watch) st = ask(watch, program->stats.n_nodes * lanes);
+        if (st != MG_OK) return st;
     }
     return MG_OK;
 }

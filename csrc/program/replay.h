@@ -1,11 +1,65 @@
-/* Running a program: rows of numbers in; values, gradients and sums of gradients out. */
+/* Going through a batch, strip by strip: rows of numbers in; values, gradients and sums of
+ * gradients out. program/run.h is how a program is called; this is what one run of it does. */
 #ifndef MG_REPLAY_H
 #define MG_REPLAY_H
 
-#include "program/strip.h"
+#include "program/workspace.h"
 
-/* MG_OK, or why the first row that fails does. */
+/* A direction, and what to do with the derivatives along it; see program/tangent.h. */
+typedef struct {
+    mg_workspace *dual;                                  /* of as many lanes as the replay's own */
+    const double *input_direction, *parameter_direction; /* NULL stands for zeros */
+    double *by_inputs;                                   /* n_rows * n_inputs, or NULL */
+    double *by_parameters; /* n_parameters, or NULL: they add up in the dual, as gradients do */
+} mg_tangent;
+
+/* What is asked for. */
+typedef struct {
+    const char *rows;                    /* of doubles */
+    ptrdiff_t row_stride, column_stride; /* in bytes */
+    size_t n_rows;
+    double *values; /* n_rows * n_outputs */
+    int backward;
+    uint32_t output;           /* where the sweep starts */
+    const double *seeds;       /* its gradient for each row, or NULL: */
+    double seed;               /* the same for all */
+    double *input_gradients;   /* n_rows * n_inputs, or NULL */
+    double *parameter_rows;    /* n_rows * n_parameters of zeros, or NULL */
+    double *parameter_sums;    /* n_parameters: the gradients of all rows, added up from 0; or */
+    int add_to_parameters;     /* added to those that the parameters have */
+    const mg_tangent *tangent; /* products with the Hessian instead of gradients, or NULL */
+} mg_batch;
+
+/* The first row that fails, and the first entry that does in it. */
+typedef struct {
+    size_t row;
+    uint32_t entry;
+    double a, b;
+    int in_sweep;
+} mg_replay_failure;
+
+/* Who is asked, now and then between two strips, whether to go on: MG_OK, or MG_CALLBACK. */
+typedef struct {
+    mg_status (*ask)(void *context);
+    void *context;
+    double every;  /* seconds, or 0: whenever it could be */
+    size_t n_done; /* nodes times rows since the clock was looked at */
+    double asked_at;
+} mg_watch;
+
+/* Whether gradients of parameters add up, row after row, in the workspace. The only row of a batch
+ * leaves its shares where mg_workspace_add_shares finds them: nothing is copied back and forth. */
+static inline int mg_adds_up(const mg_batch *batch) {
+    return batch->parameter_sums || (batch->add_to_parameters && batch->n_rows > 1);
+}
+
+static inline int mg_keeps_shares(const mg_batch *batch) {
+    return batch->add_to_parameters && batch->n_rows == 1;
+}
+
+/* MG_OK; why the first row that fails does; or what `watch` answered, if it is not NULL. The ways
+ * back that the batch needs have been made. */
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
-                    mg_replay_failure *failure);
+                    mg_watch *watch, mg_replay_failure *failure);
 
 #endif

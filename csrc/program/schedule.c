@@ -6,13 +6,23 @@
 
 static int compare_units(const void *one, const void *other) {
     const mg_unit *a = one, *b = other;
-    if (a->key != b->key) return a->key < b->key ? -1 : 1;
+    if (a->variable != b->variable) return a->variable < b->variable ? -1 : 1;
+    if (!mg_same_run(a->key, b->key)) return mg_run_is_before(a->key, b->key) ? -1 : 1;
     return a->position < b->position ? -1 : a->position > b->position;
 }
 
 void mg_sort_units(mg_unit *units, uint32_t n) { qsort(units, n, sizeof *units, compare_units); }
 
-mg_slot mg_value_slot(mg_schedule *s, uint32_t i) {
+uint32_t mg_units_of_run(const mg_unit *units, uint32_t n) {
+    uint32_t end = 1;
+    while (end < n && units[end].variable == units[0].variable &&
+           mg_same_run(units[end].key, units[0].key))
+        end++;
+    return end;
+}
+
+/* The slot of a value; a leaf gets one when it is first asked for. */
+static mg_slot value_slot(mg_schedule *s, uint32_t i) {
     mg_program *program = s->program;
     i = s->twin[i];
     if (s->slot[i] != MG_NO_SLOT) return s->slot[i];
@@ -33,29 +43,33 @@ mg_slot mg_first_of_run(const mg_slot *slots, uint32_t n) {
     return slots[0];
 }
 
-static const uint64_t VARIABLE = UINT64_C(1) << 63;
+/* The later of `latest` and the run that gives an operand. What no input reaches has been done
+ * before the first strip, so only operands of the entry's own phase count. */
+static mg_run_key later(const mg_schedule *s, const mg_run_key *key, uint32_t i, uint32_t operand,
+                        mg_run_key latest) {
+    const mg_run_key k = key[s->twin[operand]];
+    if (s->variable[operand] != s->variable[i]) return latest;
+    return mg_run_is_before(latest, k) ? k : latest;
+}
 
-/* The key of an entry: after its operands, in a run of its kind that is as early as can be. A
- * step may follow its operand in the same run, a sum may not. */
-static uint64_t forward_key(const mg_schedule *s, uint32_t i, const uint64_t *key) {
-    const uint64_t variable = s->variable[i] ? VARIABLE : 0;
+/* The first run that an entry can be in: after its operands. A step may follow its operand in the
+ * same run, as they are done one by one; the rows of a block are done at once, so a sum may not.
+ */
+static mg_run_key run_after_operands(const mg_schedule *s, uint32_t i, const mg_run_key *key) {
     const uint32_t kind = mg_run_kind(s, i);
-    uint64_t least = 0;
-    if (s->kind[i] == MG_KIND_SUM) {
-        const mg_sum *sum = &s->sums[s->sum_of[i]];
-        for (uint32_t j = 0; j <= sum->n_in; j++) {
-            const uint64_t k = key[s->twin[j < sum->n_in ? sum->x[j] : sum->start]];
-            if ((k & VARIABLE) == variable && (k & ~VARIABLE) > least) least = k & ~VARIABLE;
-        }
-        if (least && mg_key_at_least(least, kind) == least) least++;
-    } else {
+    mg_run_key latest = {0, 0};
+    if (s->kind[i] != MG_KIND_SUM) {
         const mg_entry *e = &s->entry[i];
-        for (uint8_t j = 0; j < e->arity; j++) {
-            const uint64_t k = key[s->twin[j == 0 ? e->a : e->b]];
-            if ((k & VARIABLE) == variable && (k & ~VARIABLE) > least) least = k & ~VARIABLE;
-        }
+        latest = later(s, key, i, e->a, latest);
+        if (e->arity == 2) latest = later(s, key, i, e->b, latest);
+        return mg_run_not_before(latest, kind);
     }
-    return mg_key_at_least(least, kind) | variable;
+    const mg_sum *sum = &s->sums[s->sum_of[i]];
+    for (uint32_t j = 0; j < sum->n_in; j++) latest = later(s, key, i, sum->x[j], latest);
+    latest = later(s, key, i, sum->start, latest);
+    mg_run_key run = mg_run_not_before(latest, kind);
+    if (mg_same_run(run, latest)) run.level++;
+    return run;
 }
 
 static void place_weight(mg_schedule *s, uint32_t at, uint32_t leaf) {
@@ -87,12 +101,12 @@ static void emit_block(mg_schedule *s, const mg_unit *units, uint32_t n, mg_sums
     block->x = mg_pool_take(s->keep, n_in, sizeof *block->x);
     if (!mg_start_is_weight(s, first)) block->start = mg_pool_take(s->keep, n, sizeof(mg_slot));
     if (s->keep->failed) return;
-    for (uint32_t j = 0; j < n_in; j++) block->x[j] = mg_value_slot(s, first->x[j]);
+    for (uint32_t j = 0; j < n_in; j++) block->x[j] = value_slot(s, first->x[j]);
     block->x_first = mg_first_of_run(block->x, n_in);
     for (uint32_t r = 0; r < n; r++) {
         mg_sum *sum = &s->sums[s->sum_of[units[r].entry]];
         tops[r] = sum->top;
-        if (block->start) block->start[r] = mg_value_slot(s, sum->start);
+        if (block->start) block->start[r] = value_slot(s, sum->start);
         place_weights(s, sum, program->n_weights);
         program->n_weights += n_in + 1;
     }
@@ -104,8 +118,8 @@ static void emit_block(mg_schedule *s, const mg_unit *units, uint32_t n, mg_sums
 
 static void emit_step(mg_schedule *s, uint32_t i, mg_step *step) {
     const mg_entry *e = &s->entry[i];
-    *step = (mg_step){.entry = i, .a = mg_value_slot(s, e->a)};
-    if (e->arity == 2) step->b = mg_value_slot(s, e->b);
+    *step = (mg_step){.entry = i, .a = value_slot(s, e->a)};
+    if (e->arity == 2) step->b = value_slot(s, e->b);
     step->y = s->slot[i] = s->program->n_slots++;
 }
 
@@ -143,10 +157,21 @@ static void list_loose_parameters(mg_schedule *s) {
             program->loose_parameters[program->n_loose_parameters++] = i;
 }
 
+/* The nodes of a sum that goes back node by node need their operands' values, or at least a place
+ * where they would be. */
+static void take_slots_for_apart_sums(mg_schedule *s) {
+    for (uint32_t i = 0; i < s->n; i++) {
+        const int is_part = s->kind[i] == MG_KIND_SUM || s->kind[i] == MG_KIND_INNER;
+        if (!is_part || !s->active[i] || !s->sums[s->sum_of[i]].apart) continue;
+        value_slot(s, s->entry[i].a);
+        value_slot(s, s->entry[i].b);
+    }
+}
+
 void mg_schedule_forward(mg_schedule *s) {
     mg_program *program = s->program;
     mg_unit *units = mg_pool_take(&s->work, s->n, sizeof *units);
-    uint64_t *key = mg_pool_take(&s->work, s->n, sizeof *key);
+    mg_run_key *key = mg_pool_take(&s->work, s->n, sizeof *key);
     if (s->work.failed) return;
     uint32_t n_units = 0, n_sums = 0;
     for (uint32_t i = 0; i < s->n; i++) {
@@ -155,8 +180,9 @@ void mg_schedule_forward(mg_schedule *s) {
         if (s->kind[i] != MG_KIND_SUM && s->kind[i] != MG_KIND_STEP) continue;
         if (s->twin[i] != i) continue;
         n_sums += s->kind[i] == MG_KIND_SUM;
-        key[i] = forward_key(s, i, key);
-        units[n_units++] = (mg_unit){key[i], i, i};
+        key[i] = run_after_operands(s, i, key);
+        units[n_units++] =
+            (mg_unit){.key = key[i], .position = i, .entry = i, .variable = s->variable[i]};
     }
     mg_sort_units(units, n_units);
     take_rooms(s, n_units - n_sums, n_sums);
@@ -164,9 +190,9 @@ void mg_schedule_forward(mg_schedule *s) {
 
     uint32_t n_steps = 0, n_blocks = 0, n_runs = 0;
     for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
-        for (end = first; end < n_units && units[end].key == units[first].key; end++);
+        end = first + mg_units_of_run(units + first, n_units - first);
         mg_step_run *run = &program->runs[n_runs++];
-        *(units[first].key & VARIABLE ? &program->n_variable : &program->n_uniform) += 1;
+        *(units[first].variable ? &program->n_variable : &program->n_uniform) += 1;
         if (s->kind[units[first].entry] == MG_KIND_SUM) {
             *run = (mg_step_run){n_blocks, 1, MG_SUMS_RUN};
             emit_block(s, units + first, end - first, &program->sums[n_blocks++]);
@@ -177,7 +203,8 @@ void mg_schedule_forward(mg_schedule *s) {
         }
     }
     for (uint32_t o = 0; o < program->tape.n_outputs; o++)
-        program->outputs[o] = mg_value_slot(s, s->outputs[o]);
+        program->outputs[o] = value_slot(s, s->outputs[o]);
+    take_slots_for_apart_sums(s);
     list_loose_parameters(s);
     program->stats.n_steps = n_steps;
     program->stats.n_blocks = n_blocks;

@@ -28,10 +28,11 @@ typedef struct {
     int alone;                 /* its parameters are used nowhere else */
 } mg_sum;
 
-typedef struct {
+typedef struct mg_schedule {
     mg_program *program;
-    mg_pool *keep; /* for what the program owns */
-    mg_pool work;  /* for what only the making of it needs */
+    mg_pool *keep;   /* for what the program owns */
+    mg_pool columns; /* for what the ways back are made from */
+    mg_pool work;    /* for what is over when the forward pass has been made */
 
     uint32_t n;      /* entries, those that the outputs have been given included */
     mg_entry *entry; /* a copy, with constants folded */
@@ -47,31 +48,35 @@ typedef struct {
     mg_sum *sums;
     uint32_t n_sums, n_groups;
     uint32_t n_folded, n_shared;
-
-    /* The sweep from one output: its entries, root first, and where each stands in it. */
-    uint32_t *sweep, *position;
-    uint32_t n_sweep;
-    struct mg_visit *visits; /* the stack that finds it */
 } mg_schedule;
 
-struct mg_visit {
-    uint32_t entry, next;
-};
-
-/* A node's place among the runs: level, then kind of run, then position. */
+/* Which run a step or sum is in: runs are sorted by level, those of a level by kind. */
 typedef struct {
-    uint64_t key;
+    uint32_t level, kind;
+} mg_run_key;
+
+static inline int mg_same_run(mg_run_key one, mg_run_key other) {
+    return one.level == other.level && one.kind == other.kind;
+}
+
+static inline int mg_run_is_before(mg_run_key one, mg_run_key other) {
+    return one.level != other.level ? one.level < other.level : one.kind < other.kind;
+}
+
+/* The first run of this kind that is not before `earliest`. */
+static inline mg_run_key mg_run_not_before(mg_run_key earliest, uint32_t kind) {
+    return (mg_run_key){earliest.level + (earliest.kind > kind), kind};
+}
+
+/* A step or sum on its way into a run. Those that no input reaches come first. */
+typedef struct {
+    mg_run_key key;
     uint32_t position, entry;
+    uint8_t variable;
 } mg_unit;
 
-#define MG_KEY_KIND_BITS 28
-
-/* The first key of a run of this kind that is not below `key`. */
-static inline uint64_t mg_key_at_least(uint64_t key, uint32_t kind) {
-    uint64_t level = key >> MG_KEY_KIND_BITS;
-    if ((key & ((UINT64_C(1) << MG_KEY_KIND_BITS) - 1)) > kind) level++;
-    return level << MG_KEY_KIND_BITS | kind;
-}
+/* How many units from the first on are in one run. */
+uint32_t mg_units_of_run(const mg_unit *units, uint32_t n);
 
 /* The kind of run of an elementwise step, or of a sum. */
 static inline uint32_t mg_run_kind(const mg_schedule *s, uint32_t i) {
@@ -91,14 +96,21 @@ static inline int mg_start_is_weight(const mg_schedule *s, const mg_sum *sum) {
     return s->kind[sum->start] == MG_KIND_CONSTANT || s->kind[sum->start] == MG_KIND_PARAMETER;
 }
 
-/* Fold, drop, find sums, share. Nothing is left to do where s->work.failed. */
+/* Whether a sum gives all its shares at once, on the way back. */
+static inline int mg_goes_back_whole(const mg_schedule *s, uint32_t i) {
+    return s->kind[i] == MG_KIND_SUM && !s->sums[s->sum_of[i]].apart;
+}
+
+/* Whether memory has run out: nothing is left to do then. */
+static inline int mg_schedule_failed(const mg_schedule *s) {
+    return s->work.failed || s->columns.failed || s->keep->failed;
+}
+
+/* Fold, drop, find sums, share. */
 void mg_simplify(mg_schedule *s);
 
 /* The forward runs and the slots of the values. */
 void mg_schedule_forward(mg_schedule *s);
-
-/* The slot of a value; a leaf gets one when it is first asked for. */
-mg_slot mg_value_slot(mg_schedule *s, uint32_t i);
 
 /* Where `n` slots follow each other, the first of them, else MG_NO_SLOT. */
 mg_slot mg_first_of_run(const mg_slot *slots, uint32_t n);
@@ -106,7 +118,9 @@ mg_slot mg_first_of_run(const mg_slot *slots, uint32_t n);
 /* Mark the sums whose shares would come too early for some other. Before the forward runs. */
 void mg_adjoint_plan_check_sums(mg_schedule *s);
 
-/* The way back from one output. After the forward runs. */
-void mg_adjoint_plan_make(mg_schedule *s, uint32_t output);
+/* The way back from one output, or NULL when memory is out. After the forward runs, which it
+ * leaves as they are. */
+mg_adjoint_plan *mg_adjoint_plan_new(const mg_schedule *s, uint32_t output);
+void mg_adjoint_plan_free(mg_adjoint_plan *plan);
 
 #endif

@@ -267,14 +267,14 @@ static void find_sums(mg_schedule *s) {
     uint32_t *w = mg_pool_take(&s->work, s->n, sizeof *w);
     uint32_t *met = mg_pool_take(&s->work, s->n, sizeof *met);
     /* At least two products and their additions each. */
-    s->sums = mg_pool_take(&s->work, s->n / 4 + 1, sizeof *s->sums);
-    if (s->work.failed) return;
+    s->sums = mg_pool_take(&s->columns, s->n / 4 + 1, sizeof *s->sums);
+    if (mg_schedule_failed(s)) return;
     for (uint32_t top = s->n; top-- > 0;) {
         if (s->kind[top] != MG_KIND_STEP || s->entry[top].op != MG_ADD) continue;
         mg_sum sum = {.top = top};
         sum.n_in = follow_sum(s, &sum, products, x, w);
         if (sum.n_in < 2) continue;
-        uint32_t *room = mg_pool_take(&s->work, 3 * (size_t)sum.n_in, sizeof *room);
+        uint32_t *room = mg_pool_take(&s->columns, 3 * (size_t)sum.n_in, sizeof *room);
         if (!room) return;
         sum.x = room;
         sum.w = room + sum.n_in;
@@ -319,18 +319,18 @@ void mg_simplify(mg_schedule *s) {
     const uint32_t n_entries = s->n;
     classify(s, n_entries);
     merge_constants(s);
-    if (s->work.failed) return;
+    if (mg_schedule_failed(s)) return;
     give_outputs(s);
     drop_unused(s);
     mark_dependence(s);
     find_sums(s);
-    if (s->work.failed) return;
+    if (mg_schedule_failed(s)) return;
     mg_adjoint_plan_check_sums(s);
-    if (s->work.failed) return;
+    if (mg_schedule_failed(s)) return;
     mark_alone(s);
     group_sums(s);
-    if (s->work.failed) return;
+    if (mg_schedule_failed(s)) return;
     dissolve_small_groups(s);
-    if (s->work.failed) return;
+    if (mg_schedule_failed(s)) return;
     share(s);
 }

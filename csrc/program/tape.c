@@ -47,7 +47,7 @@ static mg_status record_node(recorder *r, mg_node node) {
     mg_arena *arena = r->arena;
     const mg_meta meta = arena->meta[node];
     if (mg_is_custom(arena, node)) {
-        *r->refused = (mg_refused){MG_HAS_CLOSURE, node, 0};
+        *r->refused = (mg_refused){MG_HAS_CLOSURE, node};
         return MG_OK;
     }
     if (meta.arity == 0 && meta.op == MG_LEAF) {
@@ -56,7 +56,7 @@ static mg_status record_node(recorder *r, mg_node node) {
         return append(r, node, entry);
     }
     if (meta.op == MG_LOCAL || meta.op == MG_LEAF) {
-        *r->refused = (mg_refused){MG_HAS_NO_RULE, node, 0};
+        *r->refused = (mg_refused){MG_HAS_NO_RULE, node};
         return MG_OK;
     }
     const mg_operands pair = arena->operands[node];
@@ -78,20 +78,6 @@ static mg_status record_root(recorder *r, mg_node root, mg_order *order) {
     return st;
 }
 
-/* The first input without a use, or n_inputs. */
-static uint32_t unused_input(const mg_tape *tape, uint8_t *used) {
-    for (uint32_t i = 0; i < tape->n_entries; i++) {
-        const mg_entry entry = tape->entries[i];
-        if (entry.arity > 0 && entry.a < tape->n_inputs) used[entry.a] = 1;
-        if (entry.arity > 1 && entry.b < tape->n_inputs) used[entry.b] = 1;
-    }
-    for (uint32_t i = 0; i < tape->n_outputs; i++)
-        if (tape->outputs[i] < tape->n_inputs) used[tape->outputs[i]] = 1;
-    uint32_t first = 0;
-    while (first < tape->n_inputs && used[first]) first++;
-    return first;
-}
-
 static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots, const mg_node *inputs,
                         uint32_t n_inputs, mg_order *order) {
     mg_tape *tape = r->tape;
@@ -100,7 +86,7 @@ static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots, con
         mg_entry entry = {.a = i, .op = MG_LEAF, .leaf = MG_INPUT};
         st = append(r, inputs[i], entry);
         if (mg_is_custom(r->arena, inputs[i]))
-            *r->refused = (mg_refused){MG_HAS_CLOSURE, inputs[i], 0};
+            *r->refused = (mg_refused){MG_HAS_CLOSURE, inputs[i]};
     }
     for (uint32_t i = 0; st == MG_OK && r->refused->refusal == MG_FREEZABLE && i < n_roots; i++) {
         st = record_root(r, roots[i], order);
@@ -110,11 +96,11 @@ static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots, con
 }
 
 mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                         const mg_node *inputs, uint32_t n_inputs, int need_inputs, mg_tape *tape,
+                         const mg_node *inputs, uint32_t n_inputs, mg_tape *tape,
                          mg_node **parameters, mg_refused *refused) {
     *tape = (mg_tape){.n_outputs = n_roots, .n_inputs = n_inputs};
     *parameters = NULL;
-    *refused = (mg_refused){MG_FREEZABLE, MG_NO_NODE, 0};
+    *refused = (mg_refused){MG_FREEZABLE, MG_NO_NODE};
     mg_order order = {0};
     recorder r = {.arena = arena, .tape = tape, .refused = refused};
     mg_status st = MG_OK;
@@ -123,16 +109,10 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
         st = mg_order_build(arena, roots[i], MG_ORDER_ALL, &order);
     tape->outputs = mg_realloc(NULL, (n_roots + 1) * sizeof *tape->outputs);
     r.place = st == MG_OK ? mg_calloc(arena->top, sizeof *r.place) : NULL;
-    uint8_t *used = mg_calloc(n_inputs + 1, 1);
-    if (!r.place || !tape->outputs || !used)
+    if (!r.place || !tape->outputs)
         st = MG_NO_MEMORY;
     else
         st = record(&r, roots, n_roots, inputs, n_inputs, &order);
-    if (st == MG_OK && refused->refusal == MG_FREEZABLE && need_inputs) {
-        uint32_t index = unused_input(tape, used);
-        if (index < n_inputs) *refused = (mg_refused){MG_UNUSED_INPUT, inputs[index], index};
-    }
-    mg_free(used);
     mg_free(r.place);
     mg_order_free(&order);
     if (st != MG_OK || refused->refusal != MG_FREEZABLE) {
@@ -163,6 +143,24 @@ int mg_tape_is_sound(const mg_tape *tape) {
     for (uint32_t i = 0; i < tape->n_outputs; i++)
         if (tape->outputs[i] >= tape->n_entries) return 0;
     return n_parameters == tape->n_parameters;
+}
+
+uint32_t mg_tape_walk(const mg_entry *entries, uint32_t root, uint32_t *order, uint8_t *n_visited,
+                      uint32_t *stack) {
+    uint32_t n = 0, depth = 0;
+    stack[depth++] = root;
+    while (depth > 0) {
+        const uint32_t i = stack[depth - 1];
+        const mg_entry *e = &entries[i];
+        if (n_visited[i] < e->arity) {
+            const uint32_t operand = n_visited[i]++ == 0 ? e->a : e->b;
+            if (entries[operand].arity > 0 && n_visited[operand] == 0) stack[depth++] = operand;
+        } else {
+            order[n++] = i;
+            depth--;
+        }
+    }
+    return n;
 }
 
 void mg_tape_free(mg_tape *tape) {

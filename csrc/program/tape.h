@@ -35,27 +35,32 @@ typedef struct {
 /* Why a graph has no tape. */
 typedef enum {
     MG_FREEZABLE,
-    MG_HAS_CLOSURE,  /* `node` has a custom backward */
-    MG_HAS_NO_RULE,  /* `node` has operands but no operation that could be done again */
-    MG_UNUSED_INPUT, /* input number `index` is under no output */
+    MG_HAS_CLOSURE, /* `node` has a custom backward */
+    MG_HAS_NO_RULE, /* `node` has operands but no operation that could be done again */
 } mg_refusal;
 
 typedef struct {
     mg_refusal refusal;
     mg_node node;
-    uint32_t index;
 } mg_refused;
 
-/* Record the graph under some roots. `inputs` are distinct leaves; `need_inputs` refuses those
- * that no root depends on. *parameters are the other leaves in order, without the literals; the
- * caller frees them with mg_free. On MG_NO_MEMORY, or where `refused` says why not, *tape and
- * *parameters are empty. Neurons under the roots are expanded. */
+/* Record the graph under some roots. `inputs` are distinct leaves, under the roots or not.
+ * *parameters are the other leaves in order, without the literals; the caller frees them with
+ * mg_free. On MG_NO_MEMORY, or where `refused` says why not, *tape and *parameters are empty.
+ * Neurons under the roots are expanded. */
 mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                         const mg_node *inputs, uint32_t n_inputs, int need_inputs, mg_tape *tape,
+                         const mg_node *inputs, uint32_t n_inputs, mg_tape *tape,
                          mg_node **parameters, mg_refused *refused);
 
 /* Whether the numbers of a tape from elsewhere make sense. */
 int mg_tape_is_sound(const mg_tape *tape);
+
+/* List the entries that `root` is computed from, and it, in depth-first post-order: operands
+ * before users, left to right, without leaves. Returns how many there are. `order` and `stack`
+ * have room for each entry; `n_visited` is 0 for each, and is left as the number of operands for
+ * those in the list. */
+uint32_t mg_tape_walk(const mg_entry *entries, uint32_t root, uint32_t *order, uint8_t *n_visited,
+                      uint32_t *stack);
 
 void mg_tape_free(mg_tape *tape);
 

@@ -1,6 +1,7 @@
 /* Workspaces and bindings: how parameters come from the arena and gradients return. */
 #include "program/workspace.h"
 
+#include "base/memory.h"
 #include "loops/loops.h"
 
 #include <string.h>
@@ -8,17 +9,16 @@
 /* Columns that a large program fills should stay in the second-level cache. */
 #define CACHE_BYTES (512 * 1024)
 
-static size_t most_adjoints(const mg_program *program) {
-    size_t most = 0;
-    for (uint32_t o = 0; o < program->tape.n_outputs; o++)
-        if (program->adjoint_plans[o].n_slots > most) most = program->adjoint_plans[o].n_slots;
-    return most;
+/* Slots that the way back from an output takes, if it has been made. */
+static size_t n_adjoints(const mg_program *program, uint32_t output) {
+    const mg_adjoint_plan *plan = program->adjoint_plans[output];
+    return plan ? plan->n_slots : 0;
 }
 
-size_t mg_lanes_for(const mg_program *program, size_t n_rows) {
+size_t mg_lanes_for(const mg_program *program, uint32_t output, size_t n_rows) {
     if (n_rows <= 1) return 1;
-    const size_t lane_bytes = (program->n_slots + most_adjoints(program)) * sizeof(double);
-    size_t most = CACHE_BYTES / (lane_bytes + 1) / 8 * 8;
+    const size_t n_slots = program->n_slots + n_adjoints(program, output);
+    size_t most = CACHE_BYTES / (n_slots * sizeof(double) + 1) / 8 * 8;
     if (program->n_weights > program->n_slots) most = MG_MOST_LANES;
     if (most > MG_MOST_LANES) most = MG_MOST_LANES;
     if (most < 8) most = 8;
@@ -35,25 +35,28 @@ static size_t block_scratch(size_t largest_block, size_t lanes) {
     return lanes * (4 * largest_block + 16) + 2 * largest_block + rows + 16;
 }
 
-mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
+static mg_workspace *new_workspace(const mg_program *program, uint32_t output, size_t lanes) {
     const size_t n_values = program->n_slots * lanes;
-    const size_t n_adjoints = most_adjoints(program) * lanes;
+    const size_t n_adjoint_slots = n_adjoints(program, output);
     const size_t n_weights = program->n_weights, n_parameters = program->tape.n_parameters;
     const size_t n_scratch = block_scratch(program->largest_block, lanes);
     const size_t n_tile_room = program->arithmetic == MG_SINGLE_ARITHMETIC
                                    ? mg_single_tiles_room(program->largest_block, lanes)
                                    : 0;
-    const size_t n_numbers = n_values + n_adjoints + 3 * n_weights + 2 * n_parameters +
-                             program->n_lane_parameters + n_scratch + n_tile_room + 8;
+    const size_t n_row_gradients = lanes == 1 ? program->stats.n_sums : 0;
+    const size_t n_numbers = n_values + n_adjoint_slots * lanes + 3 * n_weights +
+                             2 * n_parameters + program->n_lane_parameters + n_scratch +
+                             n_tile_room + n_row_gradients + 8;
     mg_workspace *workspace = mg_calloc(1, sizeof *workspace + n_numbers * sizeof(double));
     if (!workspace) return NULL;
     double *room = (double *)(workspace + 1);
     /* Lanes begin where a vector register's worth of memory does. */
     room += (64 - (uintptr_t)room % 64) % 64 / sizeof(double);
     workspace->lanes = lanes;
+    workspace->n_adjoints = n_adjoint_slots;
     workspace->values = room;
     workspace->adjoints = workspace->values + n_values;
-    workspace->scratch = workspace->adjoints + n_adjoints;
+    workspace->scratch = workspace->adjoints + n_adjoint_slots * lanes;
     workspace->tile_room = workspace->scratch + n_scratch;
     workspace->weights = workspace->tile_room + n_tile_room;
     workspace->gradients = workspace->weights + n_weights;
@@ -61,11 +64,38 @@ mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes) {
     workspace->sums = workspace->gradients_before + n_weights;
     workspace->sums_before = workspace->sums + n_parameters;
     workspace->parameters = workspace->sums_before + n_parameters;
+    workspace->row_gradients = workspace->parameters + program->n_lane_parameters;
     for (size_t i = 0; i < n_weights; i++) workspace->weights[i] = program->weight_constants[i];
     return workspace;
 }
 
-void mg_workspace_free(mg_workspace *workspace) { mg_free(workspace); }
+mg_workspace *mg_workspace_take(mg_program *program, uint32_t output, size_t lanes) {
+    const size_t n_adjoint_slots = n_adjoints(program, output);
+    mg_workspace **link = &program->spare;
+    for (; *link; link = &(*link)->next) {
+        mg_workspace *workspace = *link;
+        if (workspace->lanes != lanes) continue;
+        *link = workspace->next;
+        if (workspace->n_adjoints >= n_adjoint_slots) return workspace;
+        /* Of the ways back from several outputs the widest decides. */
+        mg_free(workspace);
+        break;
+    }
+    return new_workspace(program, output, lanes);
+}
+
+void mg_workspace_give(mg_program *program, mg_workspace *workspace) {
+    workspace->next = program->spare;
+    program->spare = workspace;
+}
+
+void mg_workspaces_free(mg_program *program) {
+    while (program->spare) {
+        mg_workspace *workspace = program->spare;
+        program->spare = workspace->next;
+        mg_free(workspace);
+    }
+}
 
 static int continues(const struct mg_bound_span *span, mg_node node, uint32_t place, int adds_up) {
     return span->node + span->n == node && span->place + span->n == place &&
@@ -180,7 +210,7 @@ static void add_block_shares(const mg_workspace *workspace, const mg_back_sums *
     x[block->n_in] = 1.0;
     for (uint32_t r = 0; r < block->n_rows; r++) {
         const uint32_t first = block->weights[r];
-        const double g = workspace->gradients[first];
+        const double g = workspace->row_gradients[block->first_row + r];
         for (uint32_t j = span_at(binding, first);
              j < binding->n_spans && binding->spans[j].place < first + n; j++) {
             const struct mg_bound_span *s = &binding->spans[j];
@@ -194,7 +224,7 @@ static void add_block_shares(const mg_workspace *workspace, const mg_back_sums *
 
 void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *program,
                              uint32_t output, const mg_binding *binding, mg_arena *arena) {
-    const mg_adjoint_plan *plan = &program->adjoint_plans[output];
+    const mg_adjoint_plan *plan = program->adjoint_plans[output];
     for (uint32_t i = 0; i < plan->n_runs; i++) {
         const mg_back_sums *block = &plan->sums[plan->runs[i].first];
         if (plan->runs[i].op == MG_SUMS_RUN && !block->w_to)

@@ -30,20 +30,24 @@ void mg_binding_free(mg_binding *binding);
 typedef struct mg_workspace {
     struct mg_workspace *next;                      /* of those that are not in use */
     size_t lanes;                                   /* 1, or a multiple of 8 */
+    size_t n_adjoints;                              /* slots */
     double *values, *adjoints;                      /* slots times lanes */
     double *weights, *gradients, *gradients_before; /* at the weights' places */
     double *sums, *sums_before; /* of parameters whose gradients add up from uses */
     double *parameters;         /* of those with lanes */
+    double *row_gradients;      /* of the sums, where one row keeps its shares */
     double *scratch;            /* of a block */
     double *tile_room;          /* of its tiles */
 } mg_workspace;
 
-/* A workspace with room for that many lanes; NULL when memory is out. */
-mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes);
-void mg_workspace_free(mg_workspace *workspace);
-
 /* How many lanes to use for a batch. */
-size_t mg_lanes_for(const mg_program *program, size_t n_rows);
+size_t mg_lanes_for(const mg_program *program, uint32_t output, size_t n_rows);
+
+/* A workspace that nobody uses, with room for the way back from an output if that has been made;
+ * give it back. NULL when memory is out. The program is the caller's alone meanwhile. */
+mg_workspace *mg_workspace_take(mg_program *program, uint32_t output, size_t lanes);
+void mg_workspace_give(mg_program *program, mg_workspace *workspace);
+void mg_workspaces_free(mg_program *program);
 
 /* Read the parameters, and their gradients if `with_gradients`. */
 void mg_workspace_load(mg_workspace *workspace, const mg_program *program,

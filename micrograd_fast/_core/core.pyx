@@ -33,7 +33,8 @@ The parts, in the order in which they build on each other; a test holds them to 
         predict      ... and for rows of numbers, without a graph
         kernels      the choice of instruction sets
     bulk/      many nodes or parameters in one go: sums, recorded formulas, optimizer steps
-    program/   frozen programs: rows in, arrays out; the saved record; running; making
+    program/   frozen programs: rows in, arrays out; the saved record; running; by what to
+               differentiate; Program; making
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
 (``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
@@ -96,5 +97,7 @@ include "bulk/formulas.pxi"
 include "bulk/optim.pxi"
 include "program/rows.pxi"
 include "program/tape.pxi"
+include "program/engine.pxi"
+include "program/wrt.pxi"
 include "program/program.pxi"
 include "program/freeze.pxi"

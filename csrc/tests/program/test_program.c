@@ -1,7 +1,7 @@
 /* Programs against the graphs that they were made from, and with memory running out. */
 #include "tests/check.h"
 
-#include "program/replay.h"
+#include "program/run.h"
 
 #include <string.h>
 
@@ -90,47 +90,88 @@ static double eager(const graph *g, const double *row, double *input_gradients) 
     return arena->data[root];
 }
 
-/* What a program needs from the beginning to the end; nothing is left where it fails. */
-static mg_status replayed(const graph *g, mg_arithmetic arithmetic, const double *rows,
-                          size_t n_rows, double *values, double *input_gradients) {
+/* A caller of programs whose parameters stay where they are. What others do is done when the lock
+ * is given up, and what signals do when the caller is asked. */
+typedef struct {
+    mg_binding binding;
+    double *disturbed; /* a gradient that others assign, or NULL */
+    int by_check;      /* also when asked */
+    int n_unlocked, n_asked, n_assigned, gives_up;
+} caller;
+
+static const mg_binding *bind(void *context) { return &((caller *)context)->binding; }
+
+static void assign(caller *c) {
+    if (c->disturbed) *c->disturbed = ++c->n_assigned;
+}
+
+static void unlock(void *context) {
+    caller *c = context;
+    CHECK(c->n_unlocked++ == 0);
+    assign(c);
+}
+
+static void lock(void *context) {
+    caller *c = context;
+    CHECK(--c->n_unlocked == 0);
+}
+
+static mg_status check(void *context) {
+    caller *c = context;
+    c->n_asked++;
+    if (c->by_check) assign(c);
+    return c->gives_up ? MG_CALLBACK : MG_OK;
+}
+
+static mg_host host_for(caller *c) {
+    return (mg_host){.context = c, .bind = bind, .unlock = unlock, .lock = lock, .check = check};
+}
+
+/* A program, and a caller that knows where its parameters are. NULL when memory is out. */
+static mg_program *recorded(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
+                            const mg_node *inputs, uint32_t n_inputs, mg_arithmetic arithmetic,
+                            caller *c) {
     mg_tape tape;
     mg_node *parameters;
     mg_refused refused;
-    const mg_node root = g->steps[N_STEPS - 1];
-    mg_status st =
-        mg_tape_record(g->arena, &root, 1, g->inputs, N_INPUTS, 0, &tape, &parameters, &refused);
-    if (st != MG_OK) return st;
+    if (mg_tape_record(arena, roots, n_roots, inputs, n_inputs, &tape, &parameters, &refused) !=
+        MG_OK)
+        return NULL;
     CHECK(refused.refusal == MG_FREEZABLE && mg_tape_is_sound(&tape));
-    mg_program *program = mg_program_new(&tape);
-    if (program) program->arithmetic = arithmetic;
-    mg_binding binding = {0};
-    mg_workspace *workspace = NULL;
-    st = program ? mg_binding_set(&binding, program, parameters) : MG_NO_MEMORY;
-    if (st != MG_OK) mg_free(parameters);
-    if (st == MG_OK) workspace = mg_workspace_new(program, mg_lanes_for(program, n_rows));
-    if (!workspace) st = MG_NO_MEMORY;
-    if (st == MG_OK) {
-        mg_replay_failure failure;
-        const mg_batch batch = {.rows = (const char *)rows,
-                                .row_stride = N_INPUTS * sizeof(double),
-                                .column_stride = sizeof(double),
-                                .n_rows = n_rows,
-                                .values = values,
-                                .backward = 1,
-                                .seed = 1.0,
-                                .input_gradients = input_gradients,
-                                .add_up = 1,
-                                .keep_shares = n_rows == 1};
-        mg_workspace_load(workspace, program, &binding, g->arena, n_rows != 1);
-        st = mg_replay(program, workspace, &batch, &failure);
-        if (st == MG_OK && n_rows == 1)
-            mg_workspace_add_shares(workspace, program, 0, &binding, g->arena);
-        else if (st == MG_OK)
-            CHECK(mg_workspace_store(workspace, program, &binding, g->arena));
-    }
-    if (workspace) mg_workspace_free(workspace);
-    mg_binding_free(&binding);
+    mg_program *program = mg_program_new(&tape, arithmetic);
+    if (program && mg_binding_set(&c->binding, program, parameters) == MG_OK) return program;
     if (program) mg_program_free(program);
+    mg_free(parameters);
+    return NULL;
+}
+
+static mg_batch batch_of(const double *rows, size_t n_rows, uint32_t n_inputs) {
+    return (mg_batch){.rows = (const char *)rows,
+                      .row_stride = n_inputs * (ptrdiff_t)sizeof(double),
+                      .column_stride = sizeof(double),
+                      .n_rows = n_rows,
+                      .seed = 1.0};
+}
+
+/* What a program needs from the beginning to the end; nothing is left where it fails. */
+static mg_status replayed(const graph *g, mg_arithmetic arithmetic, const double *rows,
+                          size_t n_rows, double *values, double *input_gradients) {
+    caller c = {0};
+    mg_host host = host_for(&c);
+    mg_replay_failure failure;
+    mg_program *program =
+        recorded(g->arena, &g->steps[N_STEPS - 1], 1, g->inputs, N_INPUTS, arithmetic, &c);
+    mg_status st = MG_NO_MEMORY;
+    if (program) {
+        mg_batch batch = batch_of(rows, n_rows, N_INPUTS);
+        batch.values = values;
+        batch.backward = 1;
+        batch.input_gradients = input_gradients;
+        batch.add_to_parameters = 1;
+        st = mg_program_run(program, g->arena, &batch, &host, &failure);
+        mg_program_free(program);
+    }
+    mg_binding_free(&c.binding);
     return st;
 }
 
@@ -196,26 +237,99 @@ static void running_out_of_memory_leaves_nothing(void) {
     drop(&g);
 }
 
+static void several_outputs_run_out_of_memory_too(void) {
+    enum { N_OUTPUTS = 5 };
+    graph g = random_graph();
+    double rows[9 * N_INPUTS] = {0}, gradients[N_OUTPUTS][9 * N_INPUTS], found[9 * N_INPUTS];
+    int n_failed = 0;
+    for (long nth = 0; nth < 600; nth += nth < 300 ? 1 : 3) {
+        caller c = {0};
+        mg_host host = host_for(&c);
+        mg_replay_failure failure;
+        mg_testing_fail_allocation(nth);
+        mg_program *program = recorded(g.arena, &g.steps[N_STEPS - N_OUTPUTS], N_OUTPUTS, g.inputs,
+                                       N_INPUTS, MG_EXACT_ARITHMETIC, &c);
+        n_failed += !program;
+        /* From the last output to the first, each of them again where memory was out. */
+        for (uint32_t o = N_OUTPUTS; program && o-- > 0;) {
+            mg_batch batch = batch_of(rows, 9, N_INPUTS);
+            batch.backward = 1;
+            batch.output = o;
+            batch.input_gradients = nth == 0 ? gradients[o] : found;
+            mg_status st = mg_program_run(program, g.arena, &batch, &host, &failure);
+            n_failed += st == MG_NO_MEMORY;
+            if (st == MG_NO_MEMORY) st = mg_program_run(program, g.arena, &batch, &host, &failure);
+            CHECK(st == MG_OK);
+            CHECK(nth == 0 || memcmp(found, gradients[o], sizeof found) == 0);
+        }
+        mg_testing_fail_allocation(0);
+        CHECK(!program || !program->schedule);
+        if (program) mg_program_free(program);
+        mg_binding_free(&c.binding);
+    }
+    CHECK(n_failed > 100);
+    drop(&g);
+}
+
+static void a_call_ends_whatever_others_do_to_its_gradients(void) {
+    enum { N_ROWS = 20000 };
+    static double rows[N_ROWS * N_INPUTS], sums[N_PARAMETERS];
+    for (int by_check = 0; by_check < 2; by_check++) {
+        graph g = random_graph();
+        caller c = {.by_check = by_check};
+        mg_host host = host_for(&c);
+        mg_replay_failure failure;
+        mg_program *program = recorded(g.arena, &g.steps[N_STEPS - 1], 1, g.inputs, N_INPUTS,
+                                       MG_EXACT_ARITHMETIC, &c);
+        mg_batch batch = batch_of(rows, N_ROWS, N_INPUTS);
+        batch.backward = 1;
+        batch.parameter_sums = sums;
+        CHECK(mg_program_run(program, g.arena, &batch, &host, &failure) == MG_OK);
+        CHECK(c.n_asked > 0);
+
+        batch.parameter_sums = NULL;
+        batch.add_to_parameters = 1;
+        for (int i = 0; i < N_PARAMETERS; i++) g.arena->grad[g.parameters[i]] = 0.0;
+        const mg_node watched = c.binding.nodes[0];
+        c.disturbed = &g.arena->grad[watched];
+        CHECK(mg_program_run(program, g.arena, &batch, &host, &failure) == MG_OK);
+        CHECK(c.n_assigned >= 1 + by_check && c.n_unlocked == 0);
+        for (uint32_t i = 0; i < program->tape.n_parameters; i++) {
+            const mg_node node = c.binding.nodes[i];
+            if (node != watched) CHECK(g.arena->grad[node] == sums[i]);
+        }
+        CHECK(fabs(g.arena->grad[watched] - (c.n_assigned + sums[0])) <
+              1e-9 * (1 + fabs(sums[0])));
+
+        c.disturbed = NULL;
+        c.gives_up = 1;
+        double before[N_PARAMETERS];
+        for (int i = 0; i < N_PARAMETERS; i++) before[i] = g.arena->grad[g.parameters[i]];
+        CHECK(mg_program_run(program, g.arena, &batch, &host, &failure) == MG_CALLBACK);
+        CHECK(c.n_unlocked == 0);
+        for (int i = 0; i < N_PARAMETERS; i++) CHECK(before[i] == g.arena->grad[g.parameters[i]]);
+        mg_program_free(program);
+        mg_binding_free(&c.binding);
+        drop(&g);
+    }
+}
+
 static void a_failing_row_is_named(void) {
     mg_arena *arena = test_arena_new();
     mg_node x = held(arena, mg_arena_leaf(arena, 1.0));
     mg_node root = held(arena, computed(arena, MG_LOG, x, MG_NO_NODE));
-    mg_tape tape;
-    mg_node *parameters;
-    mg_refused refused;
-    CHECK(mg_tape_record(arena, &root, 1, &x, 1, 1, &tape, &parameters, &refused) == MG_OK);
-    mg_program *program = mg_program_new(&tape);
-    mg_workspace *workspace = mg_workspace_new(program, 8);
+    caller c = {0};
+    mg_host host = host_for(&c);
+    mg_program *program = recorded(arena, &root, 1, &x, 1, MG_EXACT_ARITHMETIC, &c);
     double rows[20], values[20];
     for (int i = 0; i < 20; i++) rows[i] = i == 13 || i == 17 ? -1.0 : 1.0;
-    const mg_batch batch = {
-        .rows = (const char *)rows, .row_stride = sizeof(double), .n_rows = 20, .values = values};
+    mg_batch batch = batch_of(rows, 20, 1);
+    batch.values = values;
     mg_replay_failure failure;
-    CHECK(mg_replay(program, workspace, &batch, &failure) == MG_DOMAIN);
+    CHECK(mg_program_run(program, arena, &batch, &host, &failure) == MG_DOMAIN);
     CHECK(failure.row == 13 && failure.a == -1.0 && !failure.in_sweep);
-    mg_workspace_free(workspace);
     mg_program_free(program);
-    mg_free(parameters);
+    mg_binding_free(&c.binding);
     mg_arena_release(arena, root);
     mg_arena_release(arena, x);
     test_arena_end(arena);
@@ -223,40 +337,41 @@ static void a_failing_row_is_named(void) {
 
 static void tangents_are_second_derivatives(void) {
     /* x * x * w, whose Hessian is [[2 w, 2 x], [2 x, 0]]. */
+    enum { N_ROWS = 20 };
     mg_arena *arena = test_arena_new();
     mg_node x = held(arena, mg_arena_leaf(arena, 1.0)), w = held(arena, mg_arena_leaf(arena, 5.0));
     mg_node root = held(arena, computed(arena, MG_MUL, computed(arena, MG_MUL, x, x), w));
-    mg_tape tape;
-    mg_node *parameters;
-    mg_refused refused;
-    CHECK(mg_tape_record(arena, &root, 1, &x, 1, 1, &tape, &parameters, &refused) == MG_OK);
-    mg_program *program = mg_program_new(&tape);
-    mg_binding binding = {0};
-    CHECK(mg_binding_set(&binding, program, parameters) == MG_OK);
-    mg_workspace *workspace = mg_workspace_new(program, 8), *dual = mg_workspace_new(program, 8);
-    double rows[20], seeds[20], by_x[20], by_w, wanted = 0.0;
-    for (int i = 0; i < 20; i++) rows[i] = i - 7.0, seeds[i] = 2.0 + i;
-    const double along_x = 1.0, along_w = 10.0;
-    const mg_tangent tangent = {dual, &along_x, &along_w, by_x, 1};
-    const mg_batch batch = {.rows = (const char *)rows,
-                            .row_stride = sizeof(double),
-                            .n_rows = 20,
-                            .backward = 1,
-                            .seeds = seeds,
-                            .tangent = &tangent};
+    caller c = {0};
+    mg_host host = host_for(&c);
+    mg_program *program = recorded(arena, &root, 1, &x, 1, MG_EXACT_ARITHMETIC, &c);
+    double rows[N_ROWS], seeds[N_ROWS], by_x[2 * N_ROWS], by_w[2 * N_ROWS], sums[2];
+    for (int i = 0; i < N_ROWS; i++) rows[i] = i - 7.0, seeds[i] = 2.0 + i;
+    const double along_x[2] = {1.0, 0.5}, along_w[2] = {10.0, -3.0};
+    mg_batch batch = batch_of(rows, N_ROWS, 1);
+    batch.backward = 1;
+    batch.seeds = seeds;
     mg_replay_failure failure;
-    mg_workspace_load(workspace, program, &binding, arena, 0);
-    CHECK(mg_replay(program, workspace, &batch, &failure) == MG_OK);
-    mg_workspace_gradients(dual, program, &by_w);
-    for (int i = 0; i < 20; i++) {
-        CHECK(by_x[i] == seeds[i] * (2.0 * 5.0 * along_x + 2.0 * rows[i] * along_w));
-        wanted += seeds[i] * (2.0 * rows[i] * along_x);
+    mg_directions directions = {.n = 2,
+                                .by_inputs = along_x,
+                                .by_parameters = along_w,
+                                .input_products = by_x,
+                                .parameter_products = by_w};
+    CHECK(mg_program_run_along(program, arena, &batch, &directions, &host, &failure) == MG_OK);
+    directions.input_products = NULL;
+    directions.parameter_products = sums;
+    CHECK(mg_program_run_along(program, arena, &batch, &directions, &host, &failure) == MG_OK);
+    for (int d = 0; d < 2; d++) {
+        double wanted = 0.0;
+        for (int i = 0; i < N_ROWS; i++) {
+            const double x_dot = along_x[d], w_dot = along_w[d];
+            CHECK(by_x[d * N_ROWS + i] == seeds[i] * (2.0 * 5.0 * x_dot + 2.0 * rows[i] * w_dot));
+            CHECK(by_w[d * N_ROWS + i] == seeds[i] * (2.0 * rows[i] * x_dot));
+            wanted += seeds[i] * (2.0 * rows[i] * x_dot);
+        }
+        CHECK(sums[d] == wanted);
     }
-    CHECK(by_w == wanted);
-    mg_workspace_free(dual);
-    mg_workspace_free(workspace);
-    mg_binding_free(&binding);
     mg_program_free(program);
+    mg_binding_free(&c.binding);
     mg_arena_release(arena, root);
     mg_arena_release(arena, w);
     mg_arena_release(arena, x);
@@ -267,6 +382,8 @@ void test_program(void) {
     programs_have_the_bits_of_their_graphs();
     other_arithmetics_are_near();
     running_out_of_memory_leaves_nothing();
+    several_outputs_run_out_of_memory_too();
+    a_call_ends_whatever_others_do_to_its_gradients();
     a_failing_row_is_named();
     tangents_are_second_derivatives();
 }

@@ -87,7 +87,7 @@ static mg_tape recorded(mg_arena *arena, const arguments *given, const mg_node *
     mg_tape tape;
     mg_node *parameters;
     mg_refused refused;
-    CHECK(mg_tape_record(arena, roots, n_roots, inputs, N_VALUES + n_literals, 0, &tape,
+    CHECK(mg_tape_record(arena, roots, n_roots, inputs, N_VALUES + n_literals, &tape,
                          &parameters, &refused) == MG_OK);
     CHECK(refused.refusal == MG_FREEZABLE);
     mg_free(parameters);
@@ -189,7 +189,7 @@ static mg_formula picking_formula(mg_arena *arena, int used) {
     mg_tape tape;
     mg_node *parameters;
     mg_refused refused;
-    CHECK(mg_tape_record(arena, outputs, N_VALUES + 1, inputs, N_VALUES + 1, 0, &tape, &parameters,
+    CHECK(mg_tape_record(arena, outputs, N_VALUES + 1, inputs, N_VALUES + 1, &tape, &parameters,
                          &refused) == MG_OK);
     mg_free(parameters);
     for (int i = 0; i <= N_VALUES; i++) mg_arena_release(arena, outputs[i]);

@@ -252,7 +252,7 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
             formula.n_literals += 1
         root = joined(roots, n_outputs)
         refuse_attributes(root)
-        st = mg_tape_record(&arena, &root, 1, inputs, <uint32_t>len(leaves), False, &formula.tape,
+        st = mg_tape_record(&arena, &root, 1, inputs, <uint32_t>len(leaves), &formula.tape,
                             &parameters, &refused)
         if st != MG_OK:
             raise MemoryError("no memory to record a formula")

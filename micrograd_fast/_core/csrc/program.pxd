@@ -29,20 +29,20 @@ cdef extern from "program/tape.h":
         uint32_t n_inputs
         uint32_t n_parameters
 
+    int MG_FREE
+
     ctypedef enum mg_refusal:
         MG_FREEZABLE
         MG_HAS_CLOSURE
         MG_HAS_NO_RULE
-        MG_UNUSED_INPUT
 
     ctypedef struct mg_refused:
         mg_refusal refusal
         mg_node node
-        uint32_t index
 
     mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                             const mg_node *inputs, uint32_t n_inputs, int need_inputs,
-                             mg_tape *tape, mg_node **parameters, mg_refused *refused)
+                             const mg_node *inputs, uint32_t n_inputs, mg_tape *tape,
+                             mg_node **parameters, mg_refused *refused)
     int mg_tape_is_sound(const mg_tape *tape)
     void mg_tape_free(mg_tape *tape)
 
@@ -102,7 +102,7 @@ cdef extern from "program/program.h":
         mg_arithmetic arithmetic
         mg_program_stats stats
 
-    mg_program *mg_program_new(mg_tape *tape)
+    mg_program *mg_program_new(mg_tape *tape, mg_arithmetic arithmetic)
     void mg_program_free(mg_program *program)
 
 
@@ -112,33 +112,10 @@ cdef extern from "program/workspace.h":
 
     mg_status mg_binding_set(mg_binding *binding, const mg_program *program, mg_node *nodes)
     void mg_binding_free(mg_binding *binding)
-
-    ctypedef struct mg_workspace:
-        mg_workspace *next
-        size_t lanes
-
-    mg_workspace *mg_workspace_new(const mg_program *program, size_t lanes)
-    void mg_workspace_free(mg_workspace *workspace)
-    size_t mg_lanes_for(const mg_program *program, size_t n_rows)
-    void mg_workspace_load(mg_workspace *workspace, const mg_program *program,
-                           const mg_binding *binding, const mg_arena *arena, int with_gradients)
-    void mg_workspace_zero_gradients(mg_workspace *workspace, const mg_program *program)
-    void mg_workspace_gradients(const mg_workspace *workspace, const mg_program *program,
-                                double *gradients)
-    void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *program,
-                                 uint32_t output, const mg_binding *binding, mg_arena *arena)
-    int mg_workspace_store(const mg_workspace *workspace, const mg_program *program,
-                           const mg_binding *binding, mg_arena *arena)
+    size_t mg_lanes_for(const mg_program *program, uint32_t output, size_t n_rows)
 
 
-cdef extern from "program/strip.h":
-    ctypedef struct mg_tangent:
-        mg_workspace *dual
-        const double *input_direction
-        const double *parameter_direction
-        double *by_inputs
-        int by_parameters
-
+cdef extern from "program/replay.h":
     ctypedef struct mg_batch:
         const char *rows
         Py_ssize_t row_stride
@@ -151,9 +128,8 @@ cdef extern from "program/strip.h":
         double seed
         double *input_gradients
         double *parameter_rows
-        int add_up
-        int keep_shares
-        const mg_tangent *tangent
+        double *parameter_sums
+        int add_to_parameters
 
     ctypedef struct mg_replay_failure:
         size_t row
@@ -162,7 +138,28 @@ cdef extern from "program/strip.h":
         double b
         int in_sweep
 
+    ctypedef struct mg_watch:
+        double every
 
-cdef extern from "program/replay.h":
-    mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
-                        mg_replay_failure *failure) nogil
+
+cdef extern from "program/run.h":
+    ctypedef struct mg_host:
+        void *context
+        const mg_binding *(*bind)(void *context) noexcept
+        void (*unlock)(void *context) noexcept nogil
+        void (*lock)(void *context) noexcept nogil
+        mg_status (*check)(void *context) noexcept
+        mg_watch watch
+
+    ctypedef struct mg_directions:
+        size_t n
+        const double *by_inputs
+        const double *by_parameters
+        double *input_products
+        double *parameter_products
+
+    mg_status mg_program_run(mg_program *program, mg_arena *arena, const mg_batch *batch,
+                             mg_host *host, mg_replay_failure *failure) noexcept
+    mg_status mg_program_run_along(mg_program *program, mg_arena *arena, const mg_batch *batch,
+                                   const mg_directions *directions, mg_host *host,
+                                   mg_replay_failure *failure) noexcept

@@ -1,205 +1,240 @@
-# Frozen programs: a graph recorded once and replayed over rows of numbers.
-#
-# A call reads the parameters, runs on a workspace of its own, and writes gradients back. Only
-# the first and the last need the interpreter lock; long replays give it up in between.
+# Programs, as users have them.
 
-cdef enum:
-    LONG_REPLAY = 2000  # nodes times rows from which on giving up the lock is worth it
+#: What the file of a saved program says that it is.
+PROGRAM_FORMAT = "micrograd_fast program 1"
 
 
-cdef int raise_replay(mg_status st, mg_program *program, Rows *rows,
-                      mg_replay_failure *failure) except -1:
-    cdef mg_op op
-    cdef double k = failure.b
-    if st == MG_NO_MEMORY:
-        raise MemoryError("no memory for a workspace")
-    op = <mg_op>program.entries[failure.entry].op
-    if failure.in_sweep and (op == MG_POW_CONST or op == MG_POW):
-        k -= 1.0
-    try:
-        raise_status(st, op, failure.a, k)
-    except ArithmeticError as error:
-        if rows.single:
-            raise
-        raise type(error)(f"row {failure.row}: {error}") from None
-    except ValueError as error:
-        if rows.single:
-            raise
-        raise ValueError(f"row {failure.row}: {error}") from None
-    return 0
+cdef FrozenGraph graph_of(Program self):
+    if self.graph is None:
+        raise RuntimeError("this program is still being made")
+    return self.graph
 
 
-cdef int check_fit(Py_buffer *weights, Py_buffer *directions, Py_buffer *products,
-                   Py_ssize_t n_rows, Py_ssize_t length, Py_ssize_t n_products) except -1:
-    found = (weights.shape[0], directions.shape[1], products.shape[0], products.shape[1])
-    wanted = (n_rows, length, n_products, length)
-    if found != wanted:
+cdef int want_one_output(FrozenGraph graph, str method) except -1:
+    if graph.is_sequence:
         raise ValueError(
-            f"second_order wants {wanted[0]} weights, directions of {length} numbers and products"
-            f" of shape {wanted[2:]}, found {found[0]}, {found[1]} and {found[2:]}"
+            f"{method} wants a program of one output, found a sequence of"
+            f" {graph.program.tape.n_outputs}; jacobian takes any number"
         )
     return 0
 
 
-# What only new_program hands to a program that comes into being: there is none without a graph.
-cdef object MADE_HERE = object()
+cdef object first_order(FrozenGraph graph, Call *call, Rows *rows, mg_batch *batch, Wrt wrt):
+    """Derivatives of one output, for each row, the rows being an axis even of one."""
+    import numpy
+
+    cdef double *numbers = NULL
+    found = []
+    batch.backward = True
+    batch.seed = 1.0
+    if wrt.by_inputs:
+        found.append(new_array((rows.n_rows, len(graph.inputs)), False, &numbers))
+        batch.input_gradients = numbers
+    if wrt.by_parameters:
+        found.append(new_array((rows.n_rows, len(graph.parameters)), True, &numbers))
+        batch.parameter_rows = numbers
+    graph.run(call, rows, batch)
+    return wrt.chosen(found[0] if len(found) == 1 else numpy.concatenate(found, axis=1))
+
+
+cdef object reduced(FrozenGraph graph, object given, object reduction, str method,
+                    double *gradients):
+    """The total of a batch; its gradients go into an array, or to the parameters if it is NULL."""
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    cdef double value = 0.0, total = 0.0
+    cdef double *values = &value
+    cdef double *weights = NULL
+    cdef Py_ssize_t i
+    want_one_output(graph, method)
+    memset(&batch, 0, sizeof(mg_batch))
+    begin_call(&call, graph)
+    read_rows(given, graph.program.tape.n_inputs, &rows)
+    try:
+        own_weights = row_weights(reduction, rows.n_rows, &batch.seed)
+        if own_weights is not None:
+            weights = numbers_of(own_weights)
+        held = None if rows.n_rows <= 1 else new_array((rows.n_rows,), False, &values)
+        batch.values = values
+        batch.backward = True
+        batch.seeds = weights
+        batch.parameter_sums = gradients
+        batch.add_to_parameters = gradients == NULL
+        graph.run(&call, &rows, &batch)
+        for i in range(rows.n_rows):
+            total += (batch.seed if weights == NULL else weights[i]) * values[i]
+    finally:
+        drop_rows(&rows)
+    return total
+
+
+cdef object second_order(FrozenGraph graph, object directions, object given, object reduction,
+                         Wrt wrt):
+    """Products of the Hessian with some directions: (..., directions, derivatives)."""
+    import numpy
+
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    cdef mg_directions along
+    cdef double *numbers = NULL
+    cdef Py_ssize_t n = len(directions)
+    cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
+    memset(&batch, 0, sizeof(mg_batch))
+    memset(&along, 0, sizeof(mg_directions))
+    begin_call(&call, graph)
+    both = wrt.by_inputs and wrt.by_parameters
+    everywhere = wrt.spread(
+        directions, (n_inputs if wrt.by_inputs else 0) + (n_parameters if wrt.by_parameters else 0)
+    )
+    read_rows(given, n_inputs, &rows)
+    try:
+        weights = row_weights(reduction, rows.n_rows, &batch.seed)
+        if wrt.by_inputs:
+            # Every row has a Hessian of its own.
+            batch.seed = 1.0
+        elif weights is not None:
+            batch.seeds = numbers_of(weights)
+        batch.backward = True
+        along.n = n
+        products = []
+        if wrt.by_inputs:
+            by_inputs = numpy.ascontiguousarray(everywhere[:, :n_inputs])
+            along.by_inputs = numbers_of(by_inputs)
+            products.append(new_array((n, rows.n_rows, n_inputs), True, &numbers))
+            along.input_products = numbers
+        if wrt.by_parameters:
+            by_parameters = numpy.ascontiguousarray(everywhere[:, n_inputs if both else 0:])
+            along.by_parameters = numbers_of(by_parameters)
+            if both:
+                products.append(new_array((n, rows.n_rows, n_parameters), True, &numbers))
+            else:
+                products.append(new_array((n, n_parameters), True, &numbers))
+            along.parameter_products = numbers
+        graph.run_along(&call, &rows, &batch, &along)
+    finally:
+        drop_rows(&rows)
+    found = wrt.chosen(products[0] if not both else numpy.concatenate(products, axis=2))
+    if not wrt.by_inputs:
+        return found
+    found = found.swapaxes(0, 1)
+    return found[0] if rows.single else found
 
 
 cdef class Program:
-    """A graph frozen into a program; see `micrograd_fast.compile`."""
+    """A graph frozen into a program; made by `compile`.
 
-    cdef mg_program *program
-    cdef mg_binding binding
-    cdef uint64_t bound_at
-    cdef mg_workspace *spare
-    cdef readonly tuple parameters
-    cdef readonly bint is_sequence
-    cdef readonly list frozen_reads
+    A call computes what the graph would, for one row of inputs or for many, and reads the
+    parameters anew. Every derivative takes ``wrt``, by what to differentiate: ``"inputs"``, as it
+    is without it, ``"parameters"``, or a sequence of these Values, in an order of its own.
+    `parameter_grads` and `value_and_parameter_grad` are shorthands for derivatives by all
+    parameters, row by row and of the reduced total.
 
-    def __cinit__(self, *made_here):
-        if len(made_here) != 1 or made_here[0] is not MADE_HERE:
+    A program may be subclassed. What a subclass's ``__new__`` is given is for ``super().__new__``
+    alone, which returns a program that is complete.
+
+    Attributes
+    ----------
+    inputs, parameters : tuple of Value
+    n_inputs, n_parameters, n_outputs : int
+    is_sequence, fast : bool
+    dtype : {"float64", "float32"}
+    frozen_reads : list of str
+
+    See Also
+    --------
+    compile, jit : How programs are made.
+    load_program : The way back from `save`.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value, compile
+    >>> x, w = Value(0.0), Value(3.0)
+    >>> program = compile(w * x * x, [x])
+    >>> program
+    <Program of 1 inputs, 1 parameters: 4 nodes>
+    >>> rows = [[1.0], [2.0]]
+    >>> program(rows).tolist()
+    [3.0, 12.0]
+    >>> values, grads = program.value_and_grad(rows)
+    >>> grads.tolist()
+    [[6.0], [12.0]]
+    >>> program.parameter_grads(rows).tolist()
+    [[1.0], [4.0]]
+    >>> total, gradient = program.value_and_parameter_grad(rows, reduction="sum")
+    >>> total, gradient.tolist()
+    (15.0, [5.0])
+    >>> program.backward(rows), w.grad
+    (7.5, 2.5)
+    >>> program.jacobian(rows, wrt=[w, x]).tolist()
+    [[1.0, 6.0], [4.0, 12.0]]
+    >>> program.stats()["steps"]
+    2
+    """
+
+    cdef FrozenGraph graph
+    cdef list reads
+    cdef dict __dict__
+    cdef object __weakref__
+
+    def __cinit__(self, *made):
+        if len(made) != 1 or type(made[0]) is not FrozenGraph:
             raise TypeError("programs are made by micrograd_fast.compile")
-
-    def __dealloc__(self):
-        cdef mg_workspace *workspace
-        while self.spare != NULL:
-            workspace = self.spare
-            self.spare = workspace.next
-            mg_workspace_free(workspace)
-        mg_binding_free(&self.binding)
-        if self.program != NULL:
-            mg_program_free(self.program)
+        if (<FrozenGraph>made[0]).program == NULL:
+            raise TypeError("programs are made by micrograd_fast.compile")
+        self.reads = []
+        self.graph = made[0]
 
     def __repr__(self):
-        cdef mg_tape *tape = &self.program.tape
-        outputs = f", {tape.n_outputs} outputs" if self.is_sequence else ""
-        return (
-            f"<Program of {tape.n_inputs} inputs, {tape.n_parameters} parameters{outputs}:"
-            f" {self.program.stats.n_nodes} nodes>"
-        )
+        return describe_graph(graph_of(self))
+
+    @property
+    def parameters(self):
+        """The leaves that are not inputs, in the order of the graph, operands first."""
+        return graph_of(self).parameters
+
+    @property
+    def inputs(self):
+        """The Values that rows have numbers for; new ones where the program was loaded."""
+        return graph_of(self).inputs
+
+    @property
+    def n_parameters(self):
+        """The number of parameters."""
+        return graph_of(self).program.tape.n_parameters
 
     @property
     def n_inputs(self):
         """The length of a row."""
-        return self.program.tape.n_inputs
-
-    @property
-    def fast(self):
-        """Whether it may round otherwise than the graph."""
-        return self.program.arithmetic != MG_EXACT_ARITHMETIC
-
-    @property
-    def dtype(self):
-        """What sums of products are computed in."""
-        return "float32" if self.program.arithmetic == MG_SINGLE_ARITHMETIC else "float64"
+        return graph_of(self).program.tape.n_inputs
 
     @property
     def n_outputs(self):
         """The number of outputs."""
-        return self.program.tape.n_outputs
+        return graph_of(self).program.tape.n_outputs
 
-    cdef int bind(self) except -1:
-        """Find the parameters, if one has moved since."""
-        cdef size_t i, n = len(self.parameters)
-        cdef mg_node *nodes
-        if self.bound_at == n_moves and self.binding.nodes != NULL:
-            return 0
-        nodes = <mg_node *>mg_realloc(NULL, (n + 1) * sizeof(mg_node))
-        if nodes == NULL:
-            raise MemoryError(f"no memory for the places of {n} parameters")
-        for i in range(n):
-            nodes[i] = node_of(<PyObject *>self.parameters[i])
-        if mg_binding_set(&self.binding, self.program, nodes) != MG_OK:
-            mg_free(nodes)
-            raise MemoryError(f"no memory for the places of {n} parameters")
-        self.bound_at = n_moves
-        return 0
+    @property
+    def is_sequence(self):
+        """Whether it was made of a sequence of outputs, so that results have an axis for them."""
+        return bool(graph_of(self).is_sequence)
 
-    cdef mg_workspace *take_workspace(self, size_t n_rows, bint several_lanes=False) except NULL:
-        """One that nobody uses; give it back."""
-        cdef size_t lanes = mg_lanes_for(
-            self.program, 2 if several_lanes and n_rows < 2 else n_rows
-        )
-        cdef mg_workspace **link = &self.spare
-        cdef mg_workspace *workspace
-        while link[0] != NULL:
-            workspace = link[0]
-            if workspace.lanes == lanes:
-                link[0] = workspace.next
-                return workspace
-            link = &workspace.next
-        workspace = mg_workspace_new(self.program, lanes)
-        if workspace == NULL:
-            raise MemoryError(f"no memory for a workspace of {lanes} lanes")
-        return workspace
+    @property
+    def fast(self):
+        """Whether it may round otherwise than the graph; see `compile`."""
+        return graph_of(self).program.arithmetic != MG_EXACT_ARITHMETIC
 
-    cdef void give_workspace(self, mg_workspace *workspace) noexcept:
-        workspace.next = self.spare
-        self.spare = workspace
+    @property
+    def dtype(self):
+        """What sums of products are computed in: "float64" or "float32"."""
+        single = graph_of(self).program.arithmetic == MG_SINGLE_ARITHMETIC
+        return "float32" if single else "float64"
 
-    cdef int replay(self, Rows *rows, mg_batch *batch, double *gradients) except -1:
-        """Run, and add gradients up where the batch says so: onto the parameters' own, all or
-        nothing, or from 0 into an array."""
-        cdef mg_replay_failure failure
-        cdef mg_status st
-        cdef mg_workspace *workspace
-        batch.rows = rows.numbers
-        batch.row_stride = rows.row_stride
-        batch.column_stride = rows.column_stride
-        batch.n_rows = rows.n_rows
-        if rows.n_rows == 0:
-            return 0
-        self.bind()
-        workspace = self.take_workspace(rows.n_rows)
-        try:
-            st = self.replay_on(workspace, batch, gradients, &failure)
-        finally:
-            self.give_workspace(workspace)
-        if st != MG_OK:
-            raise_replay(st, self.program, rows, &failure)
-        return 0
-
-    cdef mg_status replay_on(self, mg_workspace *workspace, mg_batch *batch, double *gradients,
-                             mg_replay_failure *failure) except *:
-        cdef mg_status st
-        cdef bint to_parameters = batch.add_up and gradients == NULL
-        # One row's shares are as well added at the end: nothing is copied back and forth.
-        batch.keep_shares = to_parameters and batch.n_rows == 1
-        while True:
-            mg_workspace_load(workspace, self.program, &self.binding, &arena,
-                              to_parameters and not batch.keep_shares)
-            if gradients != NULL:
-                mg_workspace_zero_gradients(workspace, self.program)
-            if batch.n_rows * self.program.stats.n_nodes < LONG_REPLAY:
-                st = mg_replay(self.program, workspace, batch, failure)
-            else:
-                with nogil:
-                    st = mg_replay(self.program, workspace, batch, failure)
-                if st == MG_OK and batch.add_up:
-                    # Another thread can have moved or trained the parameters meanwhile.
-                    self.bind()
-            if st != MG_OK or not batch.add_up:
-                return st
-            if gradients != NULL:
-                mg_workspace_gradients(workspace, self.program, gradients)
-                return st
-            if batch.keep_shares:
-                mg_workspace_add_shares(workspace, self.program, batch.output, &self.binding,
-                                        &arena)
-                return st
-            if mg_workspace_store(workspace, self.program, &self.binding, &arena):
-                return st
-
-    cdef int want_one_output(self, str method) except -1:
-        if self.is_sequence:
-            raise ValueError(
-                f"{method} wants a program of one output, found a sequence of"
-                f" {self.program.tape.n_outputs}; jacobian takes any number"
-            )
-        return 0
-
-    def _want_one_output(self, method):
-        self.want_one_output(method)
+    @property
+    def frozen_reads(self):
+        """Where a traced function read the data of a Value, as ``file:line``; see `jit`. What it
+        decided by that is frozen. Not saved."""
+        return self.reads
 
     def __call__(self, rows=()):
         """Compute the outputs.
@@ -224,116 +259,141 @@ cdef class Program:
             Where the graph would raise, with the number of the first such row.
         """
         cdef Rows where
+        cdef Call call
         cdef mg_batch batch
         cdef double value
         cdef double *values = &value
+        cdef FrozenGraph graph = graph_of(self)
         result = None
         memset(&batch, 0, sizeof(mg_batch))
-        read_rows(rows, self.program.tape.n_inputs, &where)
+        begin_call(&call, graph)
+        read_rows(rows, graph.program.tape.n_inputs, &where)
         try:
-            if self.is_sequence and where.single:
-                result = new_array((self.n_outputs,), False, &values)
-            elif self.is_sequence:
-                result = new_array((where.n_rows, self.n_outputs), False, &values)
+            if graph.is_sequence and where.single:
+                result = new_array((graph.program.tape.n_outputs,), False, &values)
+            elif graph.is_sequence:
+                result = new_array((where.n_rows, graph.program.tape.n_outputs), False, &values)
             elif not where.single:
                 result = new_array((where.n_rows,), False, &values)
             batch.values = values
-            self.replay(&where, &batch, NULL)
+            graph.run(&call, &where, &batch)
         finally:
             drop_rows(&where)
         return value if result is None else result
 
-    def value_and_grad(self, rows=()):
-        """Compute the output and its derivatives by the inputs.
+    def value_and_grad(self, rows=(), wrt="inputs"):
+        """Compute the output and its derivatives.
 
         Nothing in the graph is touched.
 
         Parameters
         ----------
         rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+        wrt : {"inputs", "parameters"} or sequence of Value, optional
+            What to differentiate by: all inputs, all parameters, or these.
 
         Returns
         -------
         values : float, or numpy.ndarray of shape (batch,)
-        grads : numpy.ndarray of shape (n_inputs,) or (batch, n_inputs)
+        grads : numpy.ndarray of shape (n,) or (batch, n)
+            For n Values to differentiate by: n_inputs, n_parameters or those of `wrt`.
 
         Raises
         ------
         ValueError
-            For rows of another shape, or a program of a sequence of outputs.
+            For rows of another shape, a program of a sequence of outputs or without inputs, or a
+            Value in `wrt` that is none of the program's or there twice.
         TypeError
             For rows that are not real numbers.
         ArithmeticError, ValueError
             Where the graph would raise, with the number of the first such row.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> x, w = Value(0.0), Value(3.0)
+        >>> value, grads = compile(w * x * x, [x]).value_and_grad([2.0])
+        >>> value, grads.tolist()
+        (12.0, [12.0])
         """
         cdef Rows where
+        cdef Call call
         cdef mg_batch batch
         cdef double value
         cdef double *values = &value
-        cdef double *grads = NULL
+        cdef FrozenGraph graph = graph_of(self)
         result = None
-        self.want_one_output("value_and_grad")
+        want_one_output(graph, "value_and_grad")
+        by = wrt_of(graph, wrt, "value_and_grad")
         memset(&batch, 0, sizeof(mg_batch))
-        read_rows(rows, self.program.tape.n_inputs, &where)
+        begin_call(&call, graph)
+        read_rows(rows, graph.program.tape.n_inputs, &where)
         try:
-            if where.single:
-                gradients = new_array((self.n_inputs,), False, &grads)
-            else:
+            if not where.single:
                 result = new_array((where.n_rows,), False, &values)
-                gradients = new_array((where.n_rows, self.n_inputs), False, &grads)
             batch.values = values
-            batch.backward = True
-            batch.seed = 1.0
-            batch.input_gradients = grads
-            self.replay(&where, &batch, NULL)
+            gradients = first_order(graph, &call, &where, &batch, by)
         finally:
             drop_rows(&where)
-        return (value if result is None else result), gradients
+        if result is None:
+            return value, gradients[0]
+        return result, gradients
 
-    def jacobian(self, rows=()):
-        """Compute the derivatives of every output by every input.
+    def jacobian(self, rows=(), wrt="inputs"):
+        """Compute the derivatives of every output.
 
         Parameters
         ----------
         rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+        wrt : {"inputs", "parameters"} or sequence of Value, optional
+            As for `value_and_grad`.
 
         Returns
         -------
         numpy.ndarray
-            Shape (batch, n_outputs, n_inputs), without the first axis for one row and without
-            the second where the program was not made of a sequence.
+            Shape (batch, n_outputs, n) for n Values to differentiate by, without the first axis
+            for one row and without the second where the program was not made of a sequence.
 
         Raises
         ------
         ValueError
-            For rows of another shape.
+            For rows of another shape, a program without inputs, or a Value in `wrt` that is none
+            of the program's or there twice.
         TypeError
             For rows that are not real numbers.
         ArithmeticError, ValueError
             Where the graph would raise, with the number of the first such row.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> x, w = Value(0.0), Value(3.0)
+        >>> program = compile([w * x, w + x], [x])
+        >>> program.jacobian([2.0]).tolist()
+        [[3.0], [1.0]]
+        >>> program.jacobian([2.0], wrt="parameters").tolist()
+        [[2.0], [1.0]]
         """
         cdef Rows where
+        cdef Call call
         cdef mg_batch batch
-        cdef double *grads = NULL
+        cdef FrozenGraph graph = graph_of(self)
+        by = wrt_of(graph, wrt, "jacobian")
+        begin_call(&call, graph)
         import numpy
 
-        memset(&batch, 0, sizeof(mg_batch))
-        read_rows(rows, self.program.tape.n_inputs, &where)
+        read_rows(rows, graph.program.tape.n_inputs, &where)
         try:
-            outputs = []
-            batch.backward = True
-            batch.seed = 1.0
-            for output in range(self.n_outputs):
-                outputs.append(new_array((where.n_rows, self.n_inputs), False, &grads))
-                batch.input_gradients = grads
+            result = numpy.empty((where.n_rows, graph.program.tape.n_outputs, by.length))
+            for output in range(graph.program.tape.n_outputs):
+                memset(&batch, 0, sizeof(mg_batch))
                 batch.output = output
-                self.replay(&where, &batch, NULL)
-            result = numpy.stack(outputs, axis=1)
-            if where.single:
-                result = result[0]
+                result[:, output] = first_order(graph, &call, &where, &batch, by)
         finally:
             drop_rows(&where)
-        return result if self.is_sequence else result[..., 0, :]
+        if where.single:
+            result = result[0]
+        return result if graph.is_sequence else result[..., 0, :]
 
     def backward(self, rows=(), reduction="mean"):
         """Add the gradients of all rows to the ``grad`` of the parameters.
@@ -363,10 +423,12 @@ cdef class Program:
             Where the graph would raise, with the number of the first such row; no gradient has
             been touched then.
         """
-        return self.reduced(rows, reduction, "backward", NULL)
+        return reduced(graph_of(self), rows, reduction, "backward", NULL)
 
     def value_and_parameter_grad(self, rows=(), reduction="mean"):
         """Compute what `backward` computes, without touching the parameters.
+
+        Shorthand for the total and its derivatives by all parameters.
 
         Parameters
         ----------
@@ -385,39 +447,14 @@ cdef class Program:
             As `backward`.
         """
         cdef double *gradients = NULL
-        result = new_array((len(self.parameters),), True, &gradients)
-        return self.reduced(rows, reduction, "value_and_parameter_grad", gradients), result
-
-    cdef object reduced(self, object rows, object reduction, str method, double *gradients):
-        """The total of a batch; its gradients as for ``replay``."""
-        cdef Rows where
-        cdef mg_batch batch
-        cdef double value = 0.0, total = 0.0
-        cdef double *values = &value
-        cdef double *weights = NULL
-        cdef Py_ssize_t i
-        self.want_one_output(method)
-        memset(&batch, 0, sizeof(mg_batch))
-        read_rows(rows, self.program.tape.n_inputs, &where)
-        try:
-            given = row_weights(reduction, where.n_rows, &batch.seed)
-            if given is not None:
-                weights = numbers_of(given)
-            held = None if where.n_rows <= 1 else new_array((where.n_rows,), False, &values)
-            batch.values = values
-            batch.backward = True
-            batch.seeds = weights
-            batch.add_up = True
-            self.replay(&where, &batch, gradients)
-            for i in range(where.n_rows):
-                total += (batch.seed if weights == NULL else weights[i]) * values[i]
-        finally:
-            drop_rows(&where)
-        return total
+        cdef FrozenGraph graph = graph_of(self)
+        result = new_array((len(graph.parameters),), True, &gradients)
+        return reduced(graph, rows, reduction, "value_and_parameter_grad", gradients), result
 
     def parameter_grads(self, rows=()):
         """Compute the derivatives by the parameters, row by row.
 
+        Shorthand for the second of what ``value_and_grad(rows, wrt="parameters")`` returns.
         Nothing in the graph is touched.
 
         Parameters
@@ -431,115 +468,188 @@ cdef class Program:
 
         Raises
         ------
+        ValueError, TypeError, ArithmeticError
+            As `value_and_grad`.
+        """
+        want_one_output(graph_of(self), "parameter_grads")
+        return Program.value_and_grad(self, rows, "parameters")[1]
+
+    def hvp(self, vector, rows=(), reduction="mean", wrt="inputs"):
+        """Multiply the Hessian of the output by a vector, without making the Hessian.
+
+        Nothing in the graph is touched. Forward-over-reverse differentiation; see Pearlmutter,
+        "Fast exact multiplication by the Hessian", Neural Computation 6 (1994).
+
+        Parameters
+        ----------
+        vector : array_like of shape (n,)
+            As long as there are Values to differentiate by.
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs), optional
+        reduction : {"mean", "sum"} or array_like of shape (batch,), optional
+            As for `backward`. Every row has a Hessian of its own as soon as one of the Values is
+            an input, and this does not matter then.
+        wrt : {"inputs", "parameters"} or sequence of Value, optional
+            As for `value_and_grad`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,), or (batch, n) where every row has a Hessian of its own.
+
+        Raises
+        ------
         ValueError
-            For rows of another shape, or a program of a sequence of outputs.
+            For shapes that do not fit, a program of a sequence of outputs or without inputs, or a
+            Value in `wrt` that is none of the program's or there twice.
         TypeError
-            For rows that are not real numbers.
+            For what is not real numbers.
         ArithmeticError, ValueError
-            Where the graph would raise, with the number of the first such row.
+            Where a value or derivative does not exist, with the number of the first such row.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> compile(a * a * b).hvp([1.0, 0.0], wrt="parameters").tolist()
+        [6.0, 4.0]
         """
-        cdef Rows where
-        cdef mg_batch batch
-        cdef double *grads = NULL
-        self.want_one_output("parameter_grads")
-        memset(&batch, 0, sizeof(mg_batch))
-        read_rows(rows, self.program.tape.n_inputs, &where)
-        try:
-            result = new_array((where.n_rows, len(self.parameters)), True, &grads)
-            batch.backward = True
-            batch.seed = 1.0
-            batch.parameter_rows = grads
-            self.replay(&where, &batch, NULL)
-        finally:
-            drop_rows(&where)
-        return result[0] if where.single else result
+        cdef FrozenGraph graph = graph_of(self)
+        want_one_output(graph, "hvp")
+        by = wrt_of(graph, wrt, "hvp")
+        direction = as_numbers(vector, "vector")
+        if direction.shape != (by.length,):
+            raise ValueError(
+                f"vector must be of shape ({by.length},), a number for each of the {by.kind},"
+                f" found {describe_shape(direction.shape)}"
+            )
+        return second_order(graph, direction[None], rows, reduction, by)[..., 0, :]
 
-    def _second_order_into(self, rows, weights, input_directions, parameter_directions, by_inputs,
-                           by_parameters):
-        """Write products with the Hessian into arrays of zeros; `Program.hvp` says more.
+    def hessian(self, rows=(), reduction="mean", wrt="inputs"):
+        """Compute the Hessian of the output.
 
-        For row r and direction d, with weight ``weights[r]``: along ``input_directions[d]`` the
-        product is written to ``by_inputs[d * n_rows + r]``, along ``parameter_directions[d]``,
-        added up over the rows, to ``by_parameters[d]``; None stands for no such directions.
-        ValueError if the arrays do not fit.
+        Parameters
+        ----------
+        rows, reduction, wrt
+            As for `hvp`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, n) for n Values to differentiate by, or (batch, n, n) where every row has a
+            Hessian of its own.
+
+        Raises
+        ------
+        ValueError, TypeError, ArithmeticError
+            As `hvp`.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> compile(a * a * b, [a, b]).hessian([2.0, 3.0]).tolist()
+        [[6.0, 4.0], [4.0, 0.0]]
         """
-        cdef Rows where
-        cdef mg_batch batch
-        cdef mg_tangent tangent
-        cdef mg_workspace *workspace
-        cdef Py_buffer weights_view, directions_view, products_view
-        cdef double *directions
-        cdef double *products
-        cdef size_t n_inputs = self.program.tape.n_inputs
-        cdef size_t n_parameters = self.program.tape.n_parameters
-        cdef bint by_parameter = parameter_directions is not None
-        cdef size_t length = n_parameters if by_parameter else n_inputs
-        cdef Py_ssize_t n_directions
-        self.want_one_output("second_order")
-        along = parameter_directions if by_parameter else input_directions
-        by = by_parameters if by_parameter else by_inputs
-        if weights is None or along is None or by is None:
-            raise ValueError("second_order wants weights, directions and arrays for their products")
-        memset(&batch, 0, sizeof(mg_batch))
-        memset(&tangent, 0, sizeof(mg_tangent))
-        # Without an object, a view that was not taken is released all the same.
-        weights_view.obj = directions_view.obj = products_view.obj = NULL
-        read_rows(rows, n_inputs, &where)
-        try:
-            batch.seeds = take_doubles(weights, 1, False, "weights", &weights_view)
-            directions = take_doubles(along, 2, False, "directions", &directions_view)
-            products = take_doubles(by, 2, True, "products", &products_view)
-            n_directions = directions_view.shape[0]
-            check_fit(&weights_view, &directions_view, &products_view, where.n_rows, length,
-                      n_directions if by_parameter else where.n_rows * n_directions)
-            if where.n_rows == 0 or n_directions == 0 or length == 0:
-                return
-            batch.backward = True
-            batch.tangent = &tangent
-            tangent.by_parameters = by_parameter
-            workspace = self.take_workspace(where.n_rows, True)
-            try:
-                tangent.dual = self.take_workspace(where.n_rows, True)
-                try:
-                    self.bind()
-                    mg_workspace_load(workspace, self.program, &self.binding, &arena, False)
-                    self.differentiate_along(directions, n_directions, &where, &batch, &tangent,
-                                             workspace, products)
-                finally:
-                    self.give_workspace(tangent.dual)
-            finally:
-                self.give_workspace(workspace)
-        finally:
-            PyBuffer_Release(&products_view)
-            PyBuffer_Release(&directions_view)
-            PyBuffer_Release(&weights_view)
-            drop_rows(&where)
+        import numpy
 
-    cdef int differentiate_along(self, const double *directions, Py_ssize_t n_directions,
-                                 Rows *where, mg_batch *batch, mg_tangent *tangent,
-                                 mg_workspace *workspace, double *products) except -1:
-        cdef mg_replay_failure failure
-        cdef mg_status st
-        cdef Py_ssize_t d
-        cdef size_t n_inputs = self.program.tape.n_inputs
-        cdef size_t n_parameters = self.program.tape.n_parameters
-        batch.rows = where.numbers
-        batch.row_stride = where.row_stride
-        batch.column_stride = where.column_stride
-        batch.n_rows = where.n_rows
-        for d in range(n_directions):
-            if tangent.by_parameters:
-                tangent.parameter_direction = directions + d * n_parameters
-            else:
-                tangent.input_direction = directions + d * n_inputs
-                tangent.by_inputs = products + d * where.n_rows * n_inputs
-            with nogil:
-                st = mg_replay(self.program, workspace, batch, &failure)
-            if st != MG_OK:
-                raise_replay(st, self.program, where, &failure)
-            if tangent.by_parameters:
-                mg_workspace_gradients(tangent.dual, self.program, products + d * n_parameters)
-        return 0
+        cdef FrozenGraph graph = graph_of(self)
+        want_one_output(graph, "hessian")
+        by = wrt_of(graph, wrt, "hessian")
+        return second_order(graph, numpy.eye(by.length), rows, reduction, by)
+
+    def fun(self, parameters=None, rows=(), reduction="mean"):
+        """Make a function of the parameters' numbers, as `scipy.optimize.minimize` wants it.
+
+        Parameters
+        ----------
+        parameters : sequence of Value, optional
+            Which of the program's parameters the numbers are for; all, in the order of
+            `parameters`, if not given.
+        rows, reduction
+            As for `backward`.
+
+        Returns
+        -------
+        callable
+            Assigns its argument to the data of the parameters and returns the total and its
+            gradient, an array as long as its argument. No ``grad`` is touched. Raises ValueError,
+            and assigns nothing, for an argument of another length.
+
+        Raises
+        ------
+        TypeError
+            If `parameters` is no sequence.
+        ValueError
+            If one of the Values is not a parameter of the program or is given twice, or the
+            program is of a sequence of outputs.
+
+        Notes
+        -----
+        `parameters` is in the order of the graph, which need not be that in which they were made,
+        and so are derivatives by ``wrt="parameters"``. Numbers to start from are
+        ``[p.data for p in program.parameters]``.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> w = Value(0.0)
+        >>> value, gradient = compile((w - 3.0) ** 2).fun([w])([1.0])
+        >>> value, gradient.tolist()
+        (4.0, [-4.0])
+        """
+        cdef FrozenGraph graph = graph_of(self)
+        want_one_output(graph, "fun")
+        if parameters is not None and (
+            is_value(<PyObject *>parameters) or not hasattr(parameters, "__iter__")
+        ):
+            raise TypeError(
+                f"parameters must be a sequence of Values, found {type(parameters).__name__}"
+            )
+        chosen = list(graph.parameters if parameters is None else parameters)
+        places = places_of(graph, graph.parameters, chosen, "parameters", "not a parameter")
+
+        def objective(numbers):
+            numbers = as_numbers(numbers, "the argument")
+            if numbers.shape != (len(chosen),):
+                raise ValueError(
+                    f"the argument must be of shape ({len(chosen)},), a number for each parameter,"
+                    f" found {describe_shape(numbers.shape)}"
+                )
+            for p, number in zip(chosen, numbers.tolist()):
+                p.data = number
+            total, gradient = self.value_and_parameter_grad(rows, reduction)
+            return total, gradient[places]
+
+        return objective
+
+    def save(self, path):
+        """Write the program to a file: a NumPy archive (``.npz``) of its columns.
+
+        Parameters
+        ----------
+        path : str or os.PathLike
+            Where to. Nothing is appended to the name.
+
+        See Also
+        --------
+        load_program : The way back, which says what is in the file.
+        """
+        import os
+
+        import numpy
+
+        columns = {}
+        for name, column in self.tape().items():
+            code = "I" if name == "outputs" else TAPE_COLUMNS.get(name)
+            columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
+        data = []
+        for p in graph_of(self).parameters:
+            data.append(p.data)
+        columns["data"] = numpy.array(data, dtype="f8")
+        columns["format"] = numpy.array(PROGRAM_FORMAT)
+        # A number would be taken for an open file's.
+        with open(os.fspath(path), "wb") as file:
+            numpy.savez(file, **columns)
 
     def tape(self):
         """List the recorded graph: what a program is saved as and made from again.
@@ -553,14 +663,17 @@ cdef class Program:
             ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order; ``outputs``
             (uint32); ``n_inputs``; ``is_sequence``; ``fast``; ``dtype``.
         """
-        packed = packed_tape(&self.program.tape)
-        packed["is_sequence"] = bool(self.is_sequence)
+        packed = packed_tape(&graph_of(self).program.tape)
+        packed["is_sequence"] = self.is_sequence
         packed["fast"] = self.fast
         packed["dtype"] = self.dtype
         return packed
 
     def __reduce__(self):
-        return program_of_tape, (type(self), self.tape(), self.parameters)
+        arguments = (type(self), Program.tape(self), graph_of(self).parameters)
+        # What a subclass or its user has set on it.
+        state = getattr(self, "__dict__", None)
+        return (program_of_tape, arguments, state) if state else (program_of_tape, arguments)
 
     def stats(self):
         """Say what freezing has made of the graph.
@@ -571,10 +684,12 @@ cdef class Program:
             ``nodes`` of the graph; ``steps`` that are left to compute one by one and ``sums`` of
             products, in ``blocks``, that are computed together; the ``runs`` of the forward
             pass; nodes ``folded`` into constants, ``shared`` with an equal one, and ``dropped``
-            because nothing needs them; ``bytes`` of the program; ``lanes``, the rows that are
-            computed side by side in a large batch.
+            because nothing needs them; ``bytes`` of the program, to which the first derivatives
+            of each of several outputs add; ``lanes``, the rows that are computed side by side in
+            a large batch.
         """
-        cdef mg_program_stats *stats = &self.program.stats
+        cdef FrozenGraph graph = graph_of(self)
+        cdef mg_program_stats *stats = &graph.program.stats
         return {
             "nodes": stats.n_nodes,
             "steps": stats.n_steps,
@@ -585,55 +700,40 @@ cdef class Program:
             "shared": stats.n_shared,
             "dropped": stats.n_dropped,
             "bytes": stats.n_bytes,
-            "lanes": mg_lanes_for(self.program, 1 << 20),
+            "lanes": mg_lanes_for(graph.program, 0, 1 << 20),
         }
 
 
-cdef mg_arithmetic arithmetic_of(object fast, object dtype) except *:
-    # A type of NumPy's, or a dtype, goes by its name.
-    name = getattr(dtype, "__name__", getattr(dtype, "name", dtype))
-    if name not in ("float64", "float32"):
-        raise ValueError(f'dtype must be "float64" or "float32", found {dtype!r}')
-    if name == "float32" and not fast:
-        raise ValueError('dtype "float32" rounds otherwise than the graph: it wants fast=True')
-    if name == "float32":
-        return MG_SINGLE_ARITHMETIC
-    return MG_FAST_ARITHMETIC if fast else MG_EXACT_ARITHMETIC
+cdef extern from *:
+    """
+    static void mg_rename_type(PyObject *type, const char *name) {
+        ((PyTypeObject *)type)->tp_name = name;
+    }
+    """
+    void rename_type "mg_rename_type"(object type, const char *name)
 
 
-def check_arithmetic(fast, dtype):
-    """ValueError for a dtype that there is not, or not without ``fast``."""
-    arithmetic_of(fast, dtype)
+# Where users find it, and pickle.
+rename_type(Program, b"micrograd_fast.program.Program")
 
 
-cdef Program new_program(object kind, mg_tape *tape, tuple parameters, bint is_sequence,
-                         object fast, object dtype):
-    """A program of a sound tape, which it takes over."""
-    cdef Program self
-    cdef mg_arithmetic arithmetic
-    try:
-        arithmetic = arithmetic_of(fast, dtype)
-        self = kind.__new__(kind, MADE_HERE)
-        if self.program != NULL:
-            raise TypeError(f"{kind.__name__}.__new__ gave a program that was there before")
-    except BaseException:
-        mg_tape_free(tape)
-        raise
-    self.parameters = parameters
-    self.is_sequence = is_sequence
-    self.frozen_reads = []
-    self.program = mg_program_new(tape)
-    if self.program == NULL:
-        raise MemoryError("no memory for a program")
-    self.program.arithmetic = arithmetic
-    return self
+cdef object new_program(object kind, FrozenGraph graph):
+    """A program of some class, which looks complete from the first moment on."""
+    new = kind.__new__(kind, graph)
+    if not isinstance(new, Program) or (<Program>new).graph is not graph:
+        raise TypeError(f"{kind.__name__}.__new__ gave something else than a new program")
+    return new
 
 
 def program_of_tape(kind, packed, parameters):
-    """Make a program of what ``tape`` gave; ValueError if that makes no sense."""
+    """Make a program of what ``tape`` gave; ValueError if that makes no sense.
+
+    ``parameters`` are Values, or numbers to make them of.
+    """
     cdef mg_tape tape
+    cdef mg_arithmetic arithmetic
+    cdef size_t i
     memset(&tape, 0, sizeof(mg_tape))
-    parameters = tuple(parameters)
     try:
         try:
             fill_tape(&tape, packed)
@@ -641,15 +741,24 @@ def program_of_tape(kind, packed, parameters):
             fast, dtype = packed["fast"], packed["dtype"]
         except (KeyError, TypeError, OverflowError) as error:
             raise damaged_program(f"{type(error).__name__}: {error}") from None
-        if tape.n_parameters != len(parameters) or not all(
-            is_value(<PyObject *>p) for p in parameters
-        ):
-            raise damaged_program(
-                f"{tape.n_parameters} parameters are wanted, found {len(parameters)}"
-            )
+        arithmetic = arithmetic_of(fast, dtype)
+        if type(parameters) not in (list, tuple) or len(parameters) != tape.n_parameters:
+            raise damaged_program(f"its {tape.n_parameters} parameters are not there")
         if not is_sequence and tape.n_outputs != 1:
             raise damaged_program(f"{tape.n_outputs} outputs where there is one")
+        values, inputs = [], []
+        for p in parameters:
+            if type(p) is float:
+                p = Value(p)
+            if not is_value(<PyObject *>p):
+                raise damaged_program(f"a parameter is of type {type(p).__name__}")
+            values.append(p)
+        for i in range(tape.n_inputs):
+            inputs.append(Value(0.0))
+        all_parameters, all_inputs = tuple(values), tuple(inputs)
     except BaseException:
         mg_tape_free(&tape)
         raise
-    return new_program(kind, &tape, parameters, is_sequence, fast, dtype)
+    return new_program(
+        kind, new_graph(&tape, all_parameters, all_inputs, is_sequence, arithmetic)
+    )

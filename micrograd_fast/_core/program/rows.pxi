@@ -1,5 +1,5 @@
-# Rows of numbers for frozen programs: where they are in what a caller gives, and the arrays that
-# results go into. Doubles in a buffer are read where they are, anything else is converted.
+# Rows of numbers for frozen programs: where they are in what a caller gives, their weights, and the
+# arrays that results go into. Doubles in a buffer are read where they are, anything else is converted.
 
 cdef enum:
     N_SHORT_ROW = 32  # inputs of a row that needs no memory of its own
@@ -139,7 +139,7 @@ cdef object new_array(tuple shape, bint zeros, double **numbers):
 
 
 cdef object row_weights(object reduction, Py_ssize_t n_rows, double *same):
-    """The weights of the rows as an array, or None where all have the same."""
+    """The weights of the rows as an array of our own, or None where all have the same."""
     if isinstance(reduction, str) or reduction is None:
         if reduction not in ("mean", "sum"):
             raise ValueError(
@@ -153,13 +153,5 @@ cdef object row_weights(object reduction, Py_ssize_t n_rows, double *same):
             f"reduction wants a weight for each of {n_rows} rows,"
             f" found {describe_shape(weights.shape)}"
         )
-    return weights
-
-
-def weights_of_rows(reduction, n_rows):
-    """The weights that a reduction gives to rows, as an array."""
-    import numpy
-
-    cdef double same = 1.0
-    weights = row_weights(reduction, n_rows, &same)
-    return numpy.full(n_rows, same) if weights is None else weights
+    # They are used before and after others can write to the caller's.
+    return weights.copy()

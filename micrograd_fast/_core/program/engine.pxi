@@ -1,0 +1,172 @@
+# A frozen graph: the engine's program with the Values that it belongs to, and how it is run.
+#
+# A call reads the parameters, runs on a workspace of its own, and writes gradients back: what
+# csrc/program/run.h says. Its lock is the interpreter's.
+
+cdef extern from "Python.h":
+    ctypedef struct PyThreadState
+
+    PyThreadState *PyEval_SaveThread() nogil
+    void PyEval_RestoreThread(PyThreadState *) nogil
+    int PyErr_CheckSignals()
+
+cdef extern from *:
+    """
+    /* For an exception that is there already. */
+    static int mg_raise_pending(void) { return -1; }
+    """
+    int raise_pending "mg_raise_pending"() except -1
+
+
+cdef class FrozenGraph:
+    """What a `Program` consists of. Only ``new_graph`` makes one that is of use."""
+
+    cdef mg_program *program
+    cdef mg_binding binding
+    cdef uint64_t bound_at
+    cdef tuple parameters
+    cdef tuple inputs
+    cdef bint is_sequence
+
+    def __dealloc__(self):
+        mg_binding_free(&self.binding)
+        if self.program != NULL:
+            mg_program_free(self.program)
+
+    cdef mg_status bind(self) noexcept:
+        """Find the parameters, if one has moved since."""
+        cdef size_t i, n = len(self.parameters)
+        cdef mg_node *nodes
+        if self.bound_at == n_moves and self.binding.nodes != NULL:
+            return MG_OK
+        nodes = <mg_node *>mg_realloc(NULL, (n + 1) * sizeof(mg_node))
+        if nodes == NULL:
+            return MG_NO_MEMORY
+        for i in range(n):
+            nodes[i] = node_of(<PyObject *>self.parameters[i])
+        if mg_binding_set(&self.binding, self.program, nodes) != MG_OK:
+            mg_free(nodes)
+            return MG_NO_MEMORY
+        self.bound_at = n_moves
+        return MG_OK
+
+    cdef int run(self, Call *call, Rows *rows, mg_batch *batch) except -1:
+        """Do what a batch says, with rows."""
+        cdef mg_replay_failure failure
+        place_rows(batch, rows)
+        cdef mg_status st = mg_program_run(self.program, &arena, batch, &call.host, &failure)
+        return 0 if st == MG_OK else raise_run(st, self.program, rows, &failure)
+
+    cdef int run_along(self, Call *call, Rows *rows, mg_batch *batch,
+                       mg_directions *directions) except -1:
+        """Multiply with the Hessian along directions."""
+        cdef mg_replay_failure failure
+        place_rows(batch, rows)
+        cdef mg_status st = mg_program_run_along(self.program, &arena, batch, directions,
+                                                 &call.host, &failure)
+        return 0 if st == MG_OK else raise_run(st, self.program, rows, &failure)
+
+
+cdef void place_rows(mg_batch *batch, Rows *rows) noexcept:
+    batch.rows = rows.numbers
+    batch.row_stride = rows.row_stride
+    batch.column_stride = rows.column_stride
+    batch.n_rows = rows.n_rows
+
+
+# The host of a call ------------------------------------------------------------------------------
+
+cdef struct Call:
+    PyObject *graph  # the caller holds it
+    PyThreadState *state
+    mg_host host
+
+
+cdef const mg_binding *call_bind(void *context) noexcept:
+    cdef FrozenGraph graph = <FrozenGraph>(<Call *>context).graph
+    return &graph.binding if graph.bind() == MG_OK else NULL
+
+
+cdef void call_unlock(void *context) noexcept nogil:
+    (<Call *>context).state = PyEval_SaveThread()
+
+
+cdef void call_lock(void *context) noexcept nogil:
+    PyEval_RestoreThread((<Call *>context).state)
+
+
+cdef mg_status call_check(void *context) noexcept:
+    """Let Ctrl-C and other signals through; what a handler raises is pending then."""
+    return MG_OK if PyErr_CheckSignals() == 0 else MG_CALLBACK
+
+
+cdef void begin_call(Call *call, FrozenGraph graph) noexcept:
+    memset(call, 0, sizeof(Call))
+    call.graph = <PyObject *>graph
+    call.host.context = call
+    call.host.bind = call_bind
+    call.host.unlock = call_unlock
+    call.host.lock = call_lock
+    call.host.check = call_check
+    call.host.watch.every = 0.05
+
+
+cdef int raise_run(mg_status st, mg_program *program, Rows *rows,
+                   mg_replay_failure *failure) except -1:
+    cdef mg_op op
+    cdef double k = failure.b
+    if st == MG_CALLBACK:
+        raise_pending()
+    if st == MG_NO_MEMORY:
+        raise MemoryError("no memory to run a program")
+    op = <mg_op>program.entries[failure.entry].op
+    if failure.in_sweep and (op == MG_POW_CONST or op == MG_POW):
+        k -= 1.0
+    try:
+        raise_status(st, op, failure.a, k)
+    except ArithmeticError as error:
+        if rows.single:
+            raise
+        raise type(error)(f"row {failure.row}: {error}") from None
+    except ValueError as error:
+        if rows.single:
+            raise
+        raise ValueError(f"row {failure.row}: {error}") from None
+    return 0
+
+
+# Making ------------------------------------------------------------------------------------------
+
+cdef mg_arithmetic arithmetic_of(object fast, object dtype) except *:
+    # A type of NumPy's, or a dtype, goes by its name.
+    name = getattr(dtype, "__name__", getattr(dtype, "name", dtype))
+    if name not in ("float64", "float32"):
+        raise ValueError(f'dtype must be "float64" or "float32", found {dtype!r}')
+    if name == "float32" and not fast:
+        raise ValueError('dtype "float32" rounds otherwise than the graph: it wants fast=True')
+    if name == "float32":
+        return MG_SINGLE_ARITHMETIC
+    return MG_FAST_ARITHMETIC if fast else MG_EXACT_ARITHMETIC
+
+
+def check_arithmetic(fast, dtype):
+    """ValueError for a dtype that there is not, or not without ``fast``."""
+    arithmetic_of(fast, dtype)
+
+
+cdef FrozenGraph new_graph(mg_tape *tape, tuple parameters, tuple inputs, bint is_sequence,
+                           mg_arithmetic arithmetic):
+    """A frozen graph of a sound tape, which it takes over."""
+    cdef FrozenGraph self
+    try:
+        self = FrozenGraph.__new__(FrozenGraph)
+    except BaseException:
+        mg_tape_free(tape)
+        raise
+    self.parameters = parameters
+    self.inputs = inputs
+    self.is_sequence = is_sequence
+    self.program = mg_program_new(tape, arithmetic)
+    if self.program == NULL:
+        raise MemoryError("no memory for a program")
+    return self
