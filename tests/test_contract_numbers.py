@@ -422,6 +422,7 @@ def test_03_gradient_bits_where_the_factor_order_matters(engine):
     assert differing > 100
 
 
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("door", ["graph", "layer", "predict", "program"])
 def test_03_tanh_and_sigmoid_have_the_bits_of_their_formulas_through_every_door(compiled, door):
     """With Python's power in the slope of tanh, and one formula for sigmoid on both sides of 0."""

@@ -63,6 +63,10 @@ double mg_pow(double base, double exponent, mg_status *st);
 /* The same, for an exponent that is neither 0 nor 1, without trying a short way first. */
 double mg_library_pow(double base, double exponent, mg_status *st);
 
+/* The power that is the square. Loops over lanes take it of all their values at once, which is why
+ * it has a name of its own: a row that uses it takes that of y, and says so in loops/steps.inc. */
+static inline double mg_squared(double y, mg_status *st) { return mg_pow(y, 2.0, st); }
+
 /* d(a ** b)/db = y * log(a); 0 at a == 0 and NaN below it. */
 double mg_pow_log(double a, double y, mg_status *st);
 
@@ -71,11 +75,6 @@ double mg_exp(double a, mg_status *st);
 double mg_expm1(double a, mg_status *st);
 double mg_log(double a, mg_status *st);
 double mg_log1p(double a, mg_status *st);
-
-/* Python's math.hypot, which is not the C library's, in either of its two ways: that of
- * Python 3.12 and later, or that before. Never fails: an overflow is an infinity. */
-double mg_hypot(double a, double b);
-void mg_hypot_adds_halves(int yes);
 double mg_sqrt(double a, mg_status *st);
 double mg_sin(double a, mg_status *st);
 double mg_cos(double a, mg_status *st);
@@ -85,6 +84,11 @@ double mg_cosh(double a, mg_status *st);
 double mg_asin(double a, mg_status *st);
 double mg_acos(double a, mg_status *st);
 double mg_tanh(double a, mg_status *st);
+
+/* Python's math.hypot, which is not the C library's, in either of its two ways: that of
+ * Python 3.12 and later, or that before. Never fails: an overflow is an infinity. */
+double mg_hypot(double a, double b);
+void mg_hypot_adds_halves(int yes);
 
 /* Compositions of the above, in the reference's order of operations. */
 double mg_sigmoid(double a, mg_status *st);
