@@ -277,9 +277,11 @@ class SGD(_Optimizer):
     def _state(self, entries: list[_Group]) -> tuple[int, list[float], list[float], bool]:
         # PyTorch has no step there, and no entry or buffer before the first with momentum.
         zeros = [0.0] * len(entries)
-        buffers = self._column(entries, "momentum_buffer") if any(entries) else [None]
+        buffers: list[Any] = [None]
+        if any(entries):
+            buffers = self._column(entries, "momentum_buffer")
         has_velocity = not any(buffer is None for buffer in buffers)
-        n_steps = max((entry.get("step", int(has_velocity)) for entry in entries), default=0)
+        n_steps: int = max((entry.get("step", int(has_velocity)) for entry in entries), default=0)
         if n_steps == 0 or not has_velocity:
             return n_steps, zeros, zeros, False
         return n_steps, buffers, zeros, True
