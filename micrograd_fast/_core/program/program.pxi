@@ -710,7 +710,7 @@ cdef extern from *:
         ((PyTypeObject *)type)->tp_name = name;
     }
     """
-    void rename_type "mg_rename_type"(object type, const char *name)
+    void rename_type "mg_rename_type"(object, const char *)
 
 
 # Where users find it, and pickle.

@@ -41,7 +41,7 @@ cdef object damaged_program(str what):
     return ValueError(f"damaged program: {what}")
 
 
-cdef const char *column_of(dict packed, str name, Py_ssize_t itemsize,
+cdef const char *tape_column(dict packed, str name, Py_ssize_t itemsize,
                            Py_ssize_t *n) except NULL:
     """The numbers of a column and how many they are; they live as long as ``packed``."""
     column = packed[name]
@@ -75,18 +75,18 @@ cdef int fill_tape(mg_tape *tape, object given) except -1:
     # Of our own: nothing takes a column away meanwhile.
     cdef dict packed = dict(given)
     read_codes(packed["operations"], codes, &n_names)
-    cdef const uint8_t *ops = <const uint8_t *>column_of(packed, "op", 1, &n)
-    cdef const uint8_t *kinds = <const uint8_t *>column_of(packed, "kind", 1, &length)
+    cdef const uint8_t *ops = <const uint8_t *>tape_column(packed, "op", 1, &n)
+    cdef const uint8_t *kinds = <const uint8_t *>tape_column(packed, "kind", 1, &length)
     cdef bint fit = length == n
-    cdef const uint32_t *left = <const uint32_t *>column_of(packed, "a", 4, &length)
+    cdef const uint32_t *left = <const uint32_t *>tape_column(packed, "a", 4, &length)
     fit = fit and length == n
-    cdef const uint32_t *right = <const uint32_t *>column_of(packed, "b", 4, &length)
+    cdef const uint32_t *right = <const uint32_t *>tape_column(packed, "b", 4, &length)
     fit = fit and length == n
-    cdef const double *first = <const double *>column_of(packed, "k", 8, &length)
+    cdef const double *first = <const double *>tape_column(packed, "k", 8, &length)
     fit = fit and length == n
-    cdef const double *second = <const double *>column_of(packed, "h", 8, &length)
+    cdef const double *second = <const double *>tape_column(packed, "h", 8, &length)
     fit = fit and length == n
-    cdef const uint32_t *outputs = <const uint32_t *>column_of(packed, "outputs", 4, &n_outputs)
+    cdef const uint32_t *outputs = <const uint32_t *>tape_column(packed, "outputs", 4, &n_outputs)
     if not fit or not 0 < n < 2**32 - 1 or n_outputs >= 2**32 - 1:
         raise damaged_program("its columns differ in length")
     tape.n_inputs = packed["n_inputs"]
