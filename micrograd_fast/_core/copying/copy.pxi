@@ -287,21 +287,23 @@ cdef list copy_graph(PyObject *self, object memo, _Clones clones):
     """Copy what of the graph has no copy yet. Each Value that somebody holds, followed by its
     copy; all or nothing."""
     cdef mg_order order
-    cdef list named = None
+    cdef list named = None, keys = []
     memset(&order, 0, sizeof(mg_order))
     build_order(node_of(self), &order)
     try:
         take_known_copies(memo, clones, &order)
         keep_to_wanted(node_of(self), clones, &order)
         named = copy_nodes(clones, &order)
-        clones.kept.extend(named)
         for i in range(0, len(named), 2):
-            memo[id(named[i])] = named[i + 1]
+            keys.append(id(named[i]))
+        for i in range(len(keys)):
+            memo[keys[i]] = named[2 * i + 1]
+        clones.kept.append(named)  # as one, so that this is done or not done
     except BaseException:
         if named is not None:
             forget_copies(clones, order.nodes, order.n_nodes)
-            for i in range(0, len(named), 2):
-                memo.pop(id(named[i]), None)
+            for key in keys:
+                memo.pop(key, None)
         raise
     finally:
         mg_order_free(&order)
