@@ -118,9 +118,7 @@ mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre) {
     return MG_OK;
 }
 
-void mg_call_leave(mg_arena *arena, mg_call *call, uint32_t row) {
-    call->neurons[row] = MG_NO_NODE;
-    if (--call->n_live > 0) return;
+void mg_call_end(mg_arena *arena, mg_call *call) {
     mg_layer_block *block = call->block;
     if (call->previous)
         call->previous->next = call->next;

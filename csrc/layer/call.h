@@ -63,9 +63,15 @@ void mg_call_find_duplicates(mg_arena *arena, mg_call *call);
  * nothing has changed, and the caller still owns the call. */
 mg_status mg_call_forward(mg_arena *arena, mg_call *call, double *failed_pre);
 
+/* Free a call that no neuron is part of any more. May call handle_drop. */
+void mg_call_end(mg_arena *arena, mg_call *call);
+
 /* One neuron is no longer part of the call; the last one takes the call with it. May run the
  * owner's code, when nothing depends on the call any more. */
-void mg_call_leave(mg_arena *arena, mg_call *call, uint32_t row);
+static inline void mg_call_leave(mg_arena *arena, mg_call *call, uint32_t row) {
+    call->neurons[row] = MG_NO_NODE;
+    if (--call->n_live == 0) mg_call_end(arena, call);
+}
 
 /* Evaluate rows on `x` without a graph; the failure is as above. */
 mg_status mg_call_values(const mg_arena *arena, const mg_layer_block *block, uint32_t first_row,

@@ -27,8 +27,20 @@ typedef struct {
     uint32_t n_open_shared; /* ... of which an input had been met before */
 } mg_fusion;
 
+/* How often the neuron's row is open. */
+static inline uint32_t *mg_openings(const mg_arena *arena, mg_node neuron) {
+    const mg_call *call = arena->aux[neuron].call;
+    return &call->block->open.rows[call->first_row + mg_neuron_row(arena, neuron)];
+}
+
 /* While some neuron is open; see mg_fusion_meet. */
-void mg_fusion_check_operand(mg_fusion *fusion, mg_node operand);
+static inline void mg_fusion_check_operand(mg_fusion *fusion, mg_node operand) {
+    const mg_arena *arena = fusion->arena;
+    const uint8_t flags = arena->meta[operand].flags;
+    if (flags & MG_OPEN_INPUT) fusion->conflict = 1;
+    if ((flags & MG_PARAMETER) && arena->aux[operand].block->open.n_open > 0) fusion->conflict = 1;
+}
+
 void mg_fusion_check_node(mg_fusion *fusion, mg_node node);
 
 /* The traversal meets an operand, for the first time or not. */
@@ -43,7 +55,18 @@ static inline void mg_fusion_emit(mg_fusion *fusion, mg_node node) {
 }
 
 /* The traversal comes to a neuron. True if it must look at the inputs. */
-int mg_fusion_enter(mg_fusion *fusion, mg_node neuron);
+static inline int mg_fusion_enter(mg_fusion *fusion, mg_node neuron) {
+    const mg_arena *arena = fusion->arena;
+    mg_call *call = arena->aux[neuron].call;
+    if (fusion->n_open > 0 && *mg_openings(arena, neuron) > 0) fusion->conflict = 1;
+    if (call->open.epoch == arena->epoch) {
+        if (fusion->n_open_shared > 0) fusion->conflict = 1;
+        return 0;
+    }
+    call->open.epoch = arena->epoch;
+    call->open.shared = 0;
+    return call->inputs != NULL;
+}
 
 /* It meets an input of a neuron's call; to be called before the node is marked. */
 static inline void mg_fusion_meet_input(mg_fusion *fusion, mg_call *call, mg_node input) {
@@ -51,9 +74,31 @@ static inline void mg_fusion_meet_input(mg_fusion *fusion, mg_call *call, mg_nod
 }
 
 /* It goes down into input number `i`, having passed those before: the neuron is open. */
-void mg_fusion_descend(mg_fusion *fusion, mg_node neuron, uint32_t i);
+static inline void mg_fusion_descend(mg_fusion *fusion, mg_node neuron, uint32_t i) {
+    mg_arena *arena = fusion->arena;
+    mg_call *call = arena->aux[neuron].call;
+    if (!fusion->watching || i == 0) return;
+    if (call->open.n_flagged == 0) {
+        fusion->n_open++;
+        call->block->open.n_open++;
+        ++*mg_openings(arena, neuron);
+    }
+    if (call->open.shared && !call->open.counted) {
+        call->open.counted = 1;
+        fusion->n_open_shared++;
+    }
+    for (; call->open.n_flagged < i; call->open.n_flagged++) {
+        mg_node input = call->inputs[call->open.n_flagged];
+        if (input == MG_NO_NODE) continue;
+        if (arena->meta[input].flags & MG_OPEN_INPUT) fusion->conflict = 1;
+        arena->meta[input].flags |= MG_OPEN_INPUT;
+    }
+}
 
 /* It is done with the inputs, or has been given up. */
-void mg_fusion_close(mg_fusion *fusion, mg_node neuron);
+void mg_fusion_close_open(mg_fusion *fusion, mg_node neuron);
+static inline void mg_fusion_close(mg_fusion *fusion, mg_node neuron) {
+    if (fusion->arena->aux[neuron].call->open.n_flagged > 0) mg_fusion_close_open(fusion, neuron);
+}
 
 #endif
