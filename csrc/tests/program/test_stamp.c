@@ -87,8 +87,8 @@ static mg_tape recorded(mg_arena *arena, const arguments *given, const mg_node *
     mg_tape tape;
     mg_node *parameters;
     mg_refused refused;
-    CHECK(mg_tape_record(arena, roots, n_roots, inputs, N_VALUES + n_literals, &tape,
-                         &parameters, &refused) == MG_OK);
+    CHECK(mg_tape_record(arena, roots, n_roots, inputs, N_VALUES + n_literals, &tape, &parameters,
+                         &refused) == MG_OK);
     CHECK(refused.refusal == MG_FREEZABLE);
     mg_free(parameters);
     return tape;
