@@ -174,7 +174,8 @@ def files_in(c_file):
     """List a C file and the files of csrc that it includes, and so on."""
     found = [c_file]
     for path in found:
-        for name in re.findall(r'"([^"\n]+\.(?:h|inc|def))"', Path(path).read_text()):
+        # Cython packs its texts, so that the quotes of some may have anything between them.
+        for name in re.findall(r'"([\w./]+\.(?:h|inc|def))"', Path(path).read_text()):
             if f"csrc/{name}" not in found and Path("csrc", name).is_file():
                 found.append(f"csrc/{name}")
     return found
