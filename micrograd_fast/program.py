@@ -126,7 +126,9 @@ def _read_columns(file: BinaryIO) -> dict[str, npt.NDArray[Any]]:
                 )
             if member.flag_bits & 1 or member.compress_type not in _PACKINGS:
                 raise ValueError(f"its {name!r} is encrypted, or packed in a way of its own")
-            columns[name] = _array_of(archive.read(member), name)
+            # To read it to its end would unpack it to its end, whatever size it says it has.
+            with archive.open(member) as stream:
+                columns[name] = _array_of(stream.read(member.file_size), name)
     return columns
 
 
@@ -142,7 +144,8 @@ def _array_of(content: bytes, name: str) -> npt.NDArray[Any]:
         (2, 0): numpy_format.read_array_header_2_0,
     }[version]
     shape, _, dtype = read_header(stream)
-    if dtype.hasobject or len(shape) > 1:
+    # Of numbers without bytes, any number would fit.
+    if dtype.hasobject or dtype.itemsize == 0 or len(shape) > 1:
         raise ValueError(f"its {name!r} is no list of numbers or text")
     n_bytes = math.prod(shape) * dtype.itemsize
     found = len(content) - stream.tell()
@@ -166,6 +169,8 @@ def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
         if columns[name].dtype != bool:
             raise ValueError(f"its {name!r} must be bool, found {columns[name].dtype}")
         tape[name] = bool(columns[name])
+    if columns["n_inputs"].dtype.kind not in "iu":
+        raise ValueError(f"its 'n_inputs' must be whole, found {columns['n_inputs'].dtype}")
     tape["operations"] = columns["operations"].tolist()
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["dtype"] = str(columns["dtype"])

@@ -737,12 +737,18 @@ def program_of_tape(kind, packed, parameters):
     try:
         try:
             fill_tape(&tape, packed)
-            is_sequence = bool(packed["is_sequence"])
-            fast, dtype = packed["fast"], packed["dtype"]
+            is_sequence = tape_flag(packed, "is_sequence")
+            fast, dtype = tape_flag(packed, "fast"), packed["dtype"]
         except (KeyError, TypeError, OverflowError) as error:
             raise damaged_program(f"{type(error).__name__}: {error}") from None
         arithmetic = arithmetic_of(fast, dtype)
-        if type(parameters) not in (list, tuple) or len(parameters) != tape.n_parameters:
+        if type(parameters) not in (list, tuple):
+            raise damaged_program(
+                f"its parameters must be a list or tuple, found {type(parameters).__name__}"
+            )
+        # Of our own, as making Values may run what takes one away.
+        parameters = tuple(parameters)
+        if len(parameters) != tape.n_parameters:
             raise damaged_program(f"its {tape.n_parameters} parameters are not there")
         if not is_sequence and tape.n_outputs != 1:
             raise damaged_program(f"{tape.n_outputs} outputs where there is one")

@@ -53,6 +53,13 @@ cdef const char *tape_column(dict packed, str name, Py_ssize_t itemsize,
     return PyBytes_AS_STRING(column)
 
 
+cdef object tape_flag(object packed, str name):
+    flag = packed[name]
+    if type(flag) is not bool:
+        raise damaged_program(f"{name!r} must be a bool, found {type(flag).__name__}")
+    return flag
+
+
 cdef int read_codes(object names, uint8_t *codes, Py_ssize_t *n) except -1:
     """The codes that operations have here, by the place of their name in a list."""
     if type(names) not in (list, tuple) or len(names) > 256:
@@ -89,7 +96,11 @@ cdef int fill_tape(mg_tape *tape, object given) except -1:
     cdef const uint32_t *outputs = <const uint32_t *>tape_column(packed, "outputs", 4, &n_outputs)
     if not fit or not 0 < n < 2**32 - 1 or n_outputs >= 2**32 - 1:
         raise damaged_program("its columns differ in length")
-    tape.n_inputs = packed["n_inputs"]
+    n_inputs = packed["n_inputs"]
+    # A cast would hide damage.
+    if type(n_inputs) is not int:
+        raise damaged_program(f"'n_inputs' must be an int, found {type(n_inputs).__name__}")
+    tape.n_inputs = n_inputs
     tape.entries = <mg_entry *>mg_calloc(n, sizeof(mg_entry))
     tape.outputs = <uint32_t *>mg_calloc(n_outputs, sizeof(uint32_t))
     if tape.entries == NULL or tape.outputs == NULL:
