@@ -66,11 +66,18 @@ typedef struct {
     double k, h;
 } mg_immediates;
 
+/* What to do about a step that may have failed in some lane: MG_OK to go on, or what to stop with.
+ * `g` is MG_NO_SLOT on the way forward. */
+typedef mg_status mg_failure_handler(void *context, uint32_t entry, mg_slot a, mg_slot b,
+                                     mg_slot y, mg_slot g);
+
 typedef struct {
     double *values, *adjoints;
     double *value_dots, *adjoint_dots; /* derivatives along a direction, for tangents alone */
     const mg_immediates *immediates;   /* of each entry */
     size_t lanes;
+    mg_failure_handler *on_failure;
+    void *context; /* the handler's */
 } mg_lanes;
 
 /* One operation on its way forward, and on its way back. */
@@ -87,16 +94,23 @@ typedef struct {
     mg_slot b_to, b_from;
 } mg_back_step;
 
-/* Compute n steps of one operation, until one may have failed in some lane: that one's number, or
- * n. Its lanes are all computed; those of exact loops have failed, those of fast ones hold what is
- * not finite. */
-typedef size_t mg_step_loop(const mg_lanes *in, const mg_step *steps, size_t n);
-typedef size_t mg_back_step_loop(const mg_lanes *in, const mg_back_step *steps, size_t n);
-
-/* By operation; NULL for the kinds of node that have no row in the table. */
+/* Steps [first, first + n), all of one operation. */
 typedef struct {
-    mg_step_loop *forward[MG_N_OPS];
-    mg_back_step_loop *backward[MG_N_OPS];
+    uint32_t first, n;
+    uint8_t op;
+} mg_step_run;
+
+/* Compute runs of steps one after the other: MG_OK, or what the failure handler has stopped them
+ * with. It is called when all lanes of a step are computed, in exact loops if one has failed, in
+ * fast ones if one may have: it holds what is not finite.
+ *
+ * A call takes many runs, because it costs as much as a short step: it is indirect, and clears
+ * the wide registers at its end. */
+typedef struct {
+    mg_status (*forward)(const mg_lanes *in, const mg_step_run *runs, size_t n_runs,
+                         const mg_step *steps);
+    mg_status (*backward)(const mg_lanes *in, const mg_step_run *runs, size_t n_runs,
+                          const mg_back_step *steps);
 } mg_step_loops;
 
 /* The loops that may round otherwise: products and sums are fused where the machine can, and

@@ -30,14 +30,9 @@ typedef enum {
  * keeps the share's own sign), and where shares go that nobody wants. */
 enum { MG_ADJOINT_ZERO, MG_ADJOINT_MINUS_ZERO, MG_ADJOINT_UNWANTED, MG_N_SPECIAL_ADJOINTS };
 
-/* Steps [first, first + n) of one operation, or (MG_SUMS_RUN) block number `first`. */
+/* The operation of a run that is not one of steps, but block number `first`. */
 enum { MG_SUMS_RUN = MG_N_OPS };
 _Static_assert(MG_SUMS_RUN < 256, "the kind of a run is stored in one byte");
-
-typedef struct {
-    uint32_t first, n;
-    uint8_t op;
-} mg_step_run;
 
 typedef struct {
     uint32_t n_rows, n_in;

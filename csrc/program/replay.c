@@ -185,7 +185,9 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
     strip.lanes = (mg_lanes){.values = workspace->values,
                              .adjoints = workspace->adjoints,
                              .immediates = program->immediates,
-                             .lanes = lanes};
+                             .lanes = lanes,
+                             .on_failure = mg_note_failure,
+                             .context = &strip};
     if (batch->tangent) {
         strip.lanes.value_dots = batch->tangent->dual->values;
         strip.lanes.adjoint_dots = batch->tangent->dual->adjoints;

@@ -15,7 +15,10 @@ mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_s
     return st;
 }
 
-mg_status mg_note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, mg_slot y) {
+mg_status mg_note_failure(void *context, uint32_t entry, mg_slot a, mg_slot b, mg_slot y,
+                          mg_slot g) {
+    (void)g;
+    mg_strip *const strip = context;
     const mg_entry *e = &strip->program->entries[entry];
     const size_t lanes = strip->workspace->lanes;
     const double *const values = strip->workspace->values;
@@ -31,49 +34,32 @@ mg_status mg_note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b,
     return MG_OK;
 }
 
-static mg_status forward(mg_strip *strip, const mg_step_run *run) {
-    mg_step_loop *const loop = strip->steps->forward[run->op];
-    const mg_step *step = strip->program->steps + run->first, *const end = step + run->n;
-    while ((step += loop(&strip->lanes, step, (size_t)(end - step))) < end) {
-        const mg_status st = mg_note_failure(strip, step->entry, step->a, step->b, step->y);
-        if (st != MG_OK) return st;
-        step++;
-    }
-    return MG_OK;
-}
-
-static mg_status backward(mg_strip *strip, const mg_step_run *run, const mg_back_step *step) {
-    mg_back_step_loop *const loop = strip->steps->backward[run->op];
-    const mg_back_step *const end = step + run->n;
-    while ((step += loop(&strip->lanes, step, (size_t)(end - step))) < end) {
-        const mg_status st = mg_note_failure(strip, step->entry, step->a, step->b, step->y);
-        if (st != MG_OK) return st;
-        step++;
-    }
-    return MG_OK;
-}
-
 mg_status mg_steps_forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_runs) {
-    for (uint32_t i = 0; i < n_runs; i++) {
-        if (runs[i].op == MG_SUMS_RUN) {
-            mg_forward_block(strip, &strip->program->sums[runs[i].first]);
-            continue;
+    const mg_program *const program = strip->program;
+    mg_status st = MG_OK;
+    for (uint32_t i = 0, n = 0; i < n_runs && st == MG_OK; i += n) {
+        n = mg_runs_of_steps(runs + i, n_runs - i);
+        if (n > 0) {
+            st = strip->steps->forward(&strip->lanes, runs + i, n, program->steps);
+        } else {
+            mg_forward_block(strip, &program->sums[runs[i].first]);
+            n = 1;
         }
-        const mg_status st = forward(strip, &runs[i]);
-        if (st != MG_OK) return st;
     }
-    return MG_OK;
+    return st;
 }
 
 mg_status mg_steps_backward(mg_strip *strip, const mg_adjoint_plan *plan) {
-    for (uint32_t i = 0; i < plan->n_runs; i++) {
-        const mg_step_run *const run = &plan->runs[i];
-        if (run->op == MG_SUMS_RUN) {
-            mg_backward_block(strip, &plan->sums[run->first]);
-            continue;
+    mg_status st = MG_OK;
+    for (uint32_t i = 0, n = 0; i < plan->n_runs && st == MG_OK; i += n) {
+        const mg_step_run *const runs = plan->runs + i;
+        n = mg_runs_of_steps(runs, plan->n_runs - i);
+        if (n > 0) {
+            st = strip->steps->backward(&strip->lanes, runs, n, plan->steps);
+        } else {
+            mg_backward_block(strip, &plan->sums[runs->first]);
+            n = 1;
         }
-        const mg_status st = backward(strip, run, plan->steps + run->first);
-        if (st != MG_OK) return st;
     }
-    return MG_OK;
+    return st;
 }

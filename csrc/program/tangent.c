@@ -19,15 +19,16 @@ static int counts(const mg_strip *strip, mg_slot a, mg_slot b, mg_slot g, size_t
 
 /* A step has failed in some lane. The others go on, because an earlier row may yet fail in a later
  * step. */
-static void note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, mg_slot y,
-                         mg_slot g) {
+static mg_status note_failure(void *context, uint32_t entry, mg_slot a, mg_slot b, mg_slot y,
+                              mg_slot g) {
+    mg_strip *const strip = context;
     const mg_entry *e = &strip->program->entries[entry];
     const double *const values = strip->workspace->values;
     const size_t lanes = strip->workspace->lanes;
     if (e->arity < 2) b = a;
     for (size_t l = 0; l < strip->n_rows; l++) {
         const size_t row = strip->first_row + l;
-        if (strip->tangent_status != MG_OK && row >= strip->failure.row) return;
+        if (strip->tangent_status != MG_OK && row >= strip->failure.row) break;
         if (!counts(strip, a, b, g, l)) continue;
         const double at = values[a * lanes + l];
         const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
@@ -38,6 +39,7 @@ static void note_failure(mg_strip *strip, uint32_t entry, mg_slot a, mg_slot b, 
         strip->failure = (mg_replay_failure){row, entry, at, other, g != MG_NO_SLOT};
         strip->tangent_status = found;
     }
+    return MG_OK;
 }
 
 static void fill(double *numbers, mg_slot slot, size_t lanes, double number) {
@@ -155,41 +157,41 @@ static void backward_block(mg_strip *strip, const mg_back_sums *block) {
     mg_backward_block(strip, block);
 }
 
-static void forward_steps(mg_strip *strip, const mg_step_run *run) {
-    mg_step_loop *const loop = mg_loops_current()->tangents->forward[run->op];
-    const mg_step *step = strip->program->steps + run->first, *const end = step + run->n;
-    for (; (step += loop(&strip->lanes, step, (size_t)(end - step))) < end; step++)
-        note_failure(strip, step->entry, step->a, step->b, step->y, MG_NO_SLOT);
+static void forward(mg_strip *strip, const mg_lanes *in, const mg_step_run *runs,
+                    uint32_t n_runs) {
+    const mg_program *program = strip->program;
+    for (uint32_t i = 0, n = 0; i < n_runs; i += n) {
+        n = mg_runs_of_steps(runs + i, n_runs - i);
+        if (n > 0) {
+            mg_loops_current()->tangents->forward(in, runs + i, n, program->steps);
+        } else {
+            forward_block(strip, &program->sums[runs[i].first]);
+            n = 1;
+        }
+    }
 }
 
-static void backward_steps(mg_strip *strip, const mg_step_run *run, const mg_back_step *step) {
-    mg_back_step_loop *const loop = mg_loops_current()->tangents->backward[run->op];
-    const mg_back_step *const end = step + run->n;
-    for (; (step += loop(&strip->lanes, step, (size_t)(end - step))) < end; step++)
-        note_failure(strip, step->entry, step->a, step->b, step->y, step->g);
-}
-
-static void forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_runs) {
-    for (uint32_t i = 0; i < n_runs; i++) {
-        if (runs[i].op == MG_SUMS_RUN)
-            forward_block(strip, &strip->program->sums[runs[i].first]);
-        else
-            forward_steps(strip, &runs[i]);
+static void backward(mg_strip *strip, const mg_lanes *in, const mg_adjoint_plan *plan) {
+    for (uint32_t i = 0, n = 0; i < plan->n_runs; i += n) {
+        const mg_step_run *const runs = plan->runs + i;
+        n = mg_runs_of_steps(runs, plan->n_runs - i);
+        if (n > 0) {
+            mg_loops_current()->tangents->backward(in, runs, n, plan->steps);
+        } else {
+            backward_block(strip, &plan->sums[runs->first]);
+            n = 1;
+        }
     }
 }
 
 mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan) {
     const mg_program *program = strip->program;
+    mg_lanes lanes = strip->lanes;
+    lanes.on_failure = note_failure;
     strip->tangent_status = MG_OK;
-    if (strip->first_row == 0) forward(strip, program->runs, program->n_uniform);
-    forward(strip, program->runs + program->n_uniform, program->n_variable);
+    if (strip->first_row == 0) forward(strip, &lanes, program->runs, program->n_uniform);
+    forward(strip, &lanes, program->runs + program->n_uniform, program->n_variable);
     fill(strip->batch->tangent->dual->adjoints, plan->root, strip->workspace->lanes, 0.0);
-    for (uint32_t i = 0; i < plan->n_runs; i++) {
-        const mg_step_run *run = &plan->runs[i];
-        if (run->op == MG_SUMS_RUN)
-            backward_block(strip, &plan->sums[run->first]);
-        else
-            backward_steps(strip, run, plan->steps + run->first);
-    }
+    backward(strip, &lanes, plan);
     return strip->tangent_status;
 }
