@@ -345,6 +345,11 @@ def _rows(
         rows = [_listed(f"row {i} of {loss}", row) for i, row in enumerate(values)]
     classes = _numbers(targets)
     if len(rows) != len(classes):
+        if len(rows) == 1 and len(values) == len(classes):
+            raise ValueError(
+                f"values of {loss} must be a row for each of the {len(classes)} targets, found"
+                f" {len(values)} Values: a row of one class is a list of one"
+            )
         raise ValueError(
             f"targets of {loss} must be one class for each row,"
             f" found {len(rows)} rows and {len(classes)} classes"

@@ -257,7 +257,7 @@ def freeze(
     is_sequence = not isinstance(output, Value)
     if isinstance(output, Value):
         outputs = [output]
-    elif hasattr(output, "__iter__"):
+    elif hasattr(output, "__iter__") and not isinstance(output, (set, frozenset)):
         outputs = list(output)
     else:
         raise TypeError(
@@ -265,6 +265,6 @@ def freeze(
         )
     if not outputs:
         raise ValueError("output must be one Value or more, found an empty sequence")
-    if isinstance(inputs, Value) or not hasattr(inputs, "__iter__"):
+    if isinstance(inputs, (Value, set, frozenset)) or not hasattr(inputs, "__iter__"):
         raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
     return _core.freeze(Program, outputs, inputs, is_sequence, fast, dtype)

@@ -270,3 +270,10 @@ def test_every_message_says_which_loss_it_is(loss):
 def test_numbers_in_the_place_of_values_are_refused(call, message):
     with pytest.raises(TypeError, match=message):
         call(leaves(Value, [0.25, 0.5]))
+
+
+def test_outputs_of_one_class_for_several_rows_are_not_called_one_row():
+    scores = [Value(1.0), Value(2.0), Value(3.0)]
+    with pytest.raises(ValueError, match=r"a row for each of the 3 targets, found 3 Values"):
+        losses.cross_entropy(scores, [0, 0, 0])
+    assert losses.cross_entropy([[score] for score in scores], [0, 0, 0]).data == 0.0

@@ -7,6 +7,7 @@ import pytest
 
 import micrograd_fast
 from micrograd_fast import MLP, Value, compile, jit, load_program
+from micrograd_fast.optim import SGD
 
 
 @pytest.mark.parametrize("output", [3.0, None, lambda x: x])
@@ -77,3 +78,18 @@ def test_a_file_that_is_no_archive_is_refused_without_advice_to_trust_it(tmp_pat
     path.write_bytes(np.array([{}]).dumps())
     with pytest.raises(ValueError, match=r"program\.npz is not a program: it is no NumPy archive"):
         load_program(path)
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_what_has_no_order_is_no_sequence_of_values(kind):
+    x, y = Value(0.0), Value(0.0)
+    with pytest.raises(
+        TypeError, match=f"^inputs must be a sequence of Values, found {kind.__name__}$"
+    ):
+        compile(x - y, kind((x, y)))
+    with pytest.raises(TypeError, match=f"sequence of Values, found {kind.__name__}$"):
+        compile(kind((x, y)))
+    with pytest.raises(
+        TypeError, match=f"params must be a list of Values.*, found {kind.__name__}$"
+    ):
+        SGD(kind((x, y)))

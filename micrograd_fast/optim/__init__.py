@@ -40,7 +40,7 @@ class _Optimizer:
     """What all optimizers share: groups of parameters and their state."""
 
     def __init__(self, params: _Parameters, defaults: _Group) -> None:
-        if not hasattr(params, "__iter__"):
+        if not hasattr(params, "__iter__") or isinstance(params, (set, frozenset)):
             raise TypeError(
                 "params must be a list of Values, such as model.parameters(), found"
                 f" {type(params).__name__}"
