@@ -144,14 +144,20 @@ Examples
 6.0
 """
 
+# What the tables have room for, the empty row that ends each included.
+cdef enum:
+    MAX_METHODS = <int>MG_N_OPS + 16
+    MAX_ATTRIBUTES = 16
+    MAX_SLOTS = 32
+
 # Everything the tables point to must stay alive as long as the type.
 cdef list kept_text = []
-cdef PyMethodDef type_methods[<int>MG_N_OPS + 16]
+cdef PyMethodDef type_methods[MAX_METHODS]
 cdef int n_methods = 0
-cdef PyGetSetDef type_attributes[16]
+cdef PyGetSetDef type_attributes[MAX_ATTRIBUTES]
 cdef int n_attributes = 0
 cdef PyMemberDef type_members[3]
-cdef PyType_Slot type_slots[32]
+cdef PyType_Slot type_slots[MAX_SLOTS]
 cdef int n_slots = 0
 
 
@@ -161,8 +167,16 @@ cdef const char *kept_alive(str s):
     return encoded
 
 
+cdef int expect_room(int n_rows, int max_rows, str rows) except -1:
+    """Refuse a row that would leave no place for the one that ends the table."""
+    if n_rows + 1 >= max_rows:
+        raise SystemError(f"the {rows} of Value must be fewer than {max_rows}, found more")
+    return 0
+
+
 cdef int add_method(str name, void *function, int flags, str doc) except -1:
     global n_methods
+    expect_room(n_methods, MAX_METHODS, "methods")
     type_methods[n_methods].ml_name = kept_alive(name)
     type_methods[n_methods].ml_meth = function
     type_methods[n_methods].ml_flags = flags
@@ -173,6 +187,7 @@ cdef int add_method(str name, void *function, int flags, str doc) except -1:
 
 cdef int add_attribute(str name, void *get, void *set_, str doc) except -1:
     global n_attributes
+    expect_room(n_attributes, MAX_ATTRIBUTES, "attributes")
     type_attributes[n_attributes].name = kept_alive(name)
     type_attributes[n_attributes].get = get
     type_attributes[n_attributes].set = set_
@@ -184,6 +199,7 @@ cdef int add_attribute(str name, void *get, void *set_, str doc) except -1:
 
 cdef int add_slot(int slot, void *content) except -1:
     global n_slots
+    expect_room(n_slots, MAX_SLOTS, "slots")
     type_slots[n_slots].slot = slot
     type_slots[n_slots].pfunc = content
     n_slots += 1
@@ -267,7 +283,7 @@ cdef object make_type():
     add_slot(Py_nb_power, <void *>value_power)
     add_slot(Py_nb_negative, <void *>value_negative)
     add_slot(Py_nb_absolute, <void *>value_absolute)
-    add_slot(0, NULL)
+    memset(&type_slots[n_slots], 0, sizeof(PyType_Slot))
 
     spec.name = "micrograd_fast.engine.Value"
     spec.basicsize = sizeof(ValueHandle)
