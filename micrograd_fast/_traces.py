@@ -44,12 +44,7 @@ class Watch:
         """
         place = f"{filename}:{line}"
         # What decides below looks at Values itself.
-        before = _core.watch_looks(None)
-        try:
-            wrong = self._is_wrong(what, value, other)
-        finally:
-            _core.watch_looks(before)
-        if wrong:
+        if _core.call_under_watch(None, self._is_wrong, what, value, other):
             raise RuntimeError(
                 f"{self._name} used the {_LOOKS[what]} of a traced number, at {place}, where a"
                 " Value stands for the number: an argument that chooses must be an int or a bool,"

@@ -458,13 +458,10 @@ class Jitted(_Signed[P, R]):
             for (name, _), value in zip(arguments[n_by_place:], values[n_by_place:], strict=True)
         }
         watch = Watch(self._name, inputs)
-        before = _core.watch_looks(watch)
         try:
-            output = self._function(*values[:n_by_place], **by_name)
+            output = _core.call_under_watch(watch, self._function, *values[:n_by_place], **by_name)
         except TypeError as error:
             raise TypeError(self._say_what_is_traced(error, arguments)) from error
-        finally:
-            _core.watch_looks(before)
         self._tell(watch.places)
         outputs: list[Value] = []
         results = results_apart(output, outputs, f"what {self._name} returns")

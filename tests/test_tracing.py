@@ -8,6 +8,7 @@ import inspect
 import math
 import pickle
 import random
+import threading
 from decimal import Decimal
 from fractions import Fraction
 from typing import NamedTuple
@@ -15,10 +16,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from support import in_threads
+from support import in_threads, run_python
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, jit
+from micrograd_fast import MLP, Value, _core, jit
 
 
 def test_a_function_is_traced_once_for_each_structure():
@@ -508,6 +509,60 @@ def test_a_type_error_says_what_is_traced(function):
     with pytest.raises(TypeError, match=r"While jit traces <lambda>.*of x, n:.*must be an int"):
         jit(function)(1.0, 1.0)
     jit(function, static="n")
+
+
+def test_traces_of_two_threads_end_in_any_order():
+    first_runs, second_runs, first_is_done = (threading.Event() for _ in range(3))
+    watched = []
+
+    def first(x):
+        first_runs.set()
+        assert second_runs.wait(10)
+        return x * 2.0
+
+    def second(x):
+        second_runs.set()
+        assert first_is_done.wait(10)
+        return x * 3.0
+
+    def trace(number):
+        if number == 0:
+            jit(first)(1.0)
+        else:
+            assert first_runs.wait(10)
+            jit(second)(1.0)
+        watched.append(_core.is_watching_looks())
+        first_is_done.set()
+
+    in_threads(trace, n_threads=2)
+    assert watched == [False, False]
+
+
+NO_MEMORY = """
+    import _testcapi
+    from micrograd_fast import jit
+    from micrograd_fast._core import is_watching_looks
+
+    n_failed = 0
+    for n in range(1, 100):
+        jitted = jit(lambda x: x * 2.0 if x else x, frozen_reads="ignore")
+        _testcapi.set_nomemory(n, n + LENGTH)
+        try:
+            jitted(1.0)
+        except MemoryError:
+            n_failed += 1
+        finally:
+            _testcapi.remove_mem_hooks()
+        assert not is_watching_looks(), n
+    assert n_failed > 3
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("length", [1, 10_000])
+def test_running_out_of_memory_while_tracing_leaves_nothing_watched(length):
+    pytest.importorskip("_testcapi")
+    assert run_python(NO_MEMORY.replace("LENGTH", str(length))) == "done\n"
 
 
 def test_outside_of_a_trace_nothing_is_watched():

@@ -21,6 +21,7 @@ The parts, in the order in which they build on each other; a test holds them to 
         operators    forward: operators and operation methods
         construct    Value(...)
         backward     backward, zero_grad
+        looks        who is told of looks at Values: traces and recordings
         attributes   data, grad and the others, repr
     copying/   copy, deepcopy, pickle
     value/type   the table of slots that makes all this a type
@@ -46,9 +47,9 @@ gives up the reference on the entry twice. A test looks for them.
 
 import builtins
 import operator
+import os
 import sys
 from collections import namedtuple
-from _thread import get_ident
 
 cimport cython
 from cpython.object cimport PyObject
@@ -80,6 +81,7 @@ include "value/traversal.pxi"
 include "value/operators.pxi"
 include "value/construct.pxi"
 include "value/backward.pxi"
+include "value/looks.pxi"
 include "value/attributes.pxi"
 include "copying/copy.pxi"
 include "copying/pickle.pxi"

@@ -274,27 +274,6 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
         mg_free(roots)
 
 
-cdef object called_under_watch(object function, list arguments, object watch):
-    """Call a function while a watch is told what it sees; to stop that needs no memory."""
-    global watches
-    thread = get_ident()
-    cdef dict outer = watches
-    cdef dict with_watch = {} if outer is None else dict(outer)
-    before = with_watch.get(thread)
-    with_watch[thread] = watch
-    watches = with_watch
-    try:
-        return function(*arguments)
-    finally:
-        if watches is with_watch:
-            watches = outer
-        elif watches is not None and before is not None:  # another thread has come or gone
-            watches[thread] = before
-        elif watches is not None:
-            watches.pop(thread, None)
-            watches = watches or None
-
-
 cdef mg_formula *recorded(object function, tuple arguments, bint *is_list) except NULL:
     """Call a formula on stand-ins for its arguments, each a Value, a list of them, or a number."""
     cdef Recording recording = Recording()
@@ -320,7 +299,7 @@ cdef mg_formula *recorded(object function, tuple arguments, bint *is_list) excep
             n_numbers += 1
             stand_ins.append(number)
     watch = Watch()
-    result = called_under_watch(function, stand_ins, watch)
+    result = call_under_watch(watch, function, *stand_ins)
     if watch.looks:  # though the formula may have handled the error
         raise NotRecordable(*watch.looks)
     is_list[0] = type(result) is list

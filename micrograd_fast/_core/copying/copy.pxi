@@ -160,7 +160,7 @@ cdef int take_state(object value, object state) except -1:
 
 cdef PyObject *value_copy(PyObject *self, PyObject *unused) except NULL:
     cdef mg_node node
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "copy", NULL)
     expand_neuron(node_of(self))
     node = clone(node_of(self), None)
@@ -313,7 +313,7 @@ cdef list copy_graph(PyObject *self, object memo, _Clones clones):
 cdef PyObject *value_deepcopy(PyObject *self, PyObject *memo_argument) except NULL:
     import copy
 
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "copy", NULL)
     memo = {} if memo_argument == Py_None else <object>memo_argument
     cdef _Clones clones = clones_of(memo)

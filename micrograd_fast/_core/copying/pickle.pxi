@@ -233,7 +233,7 @@ cdef _Snapshot take_snapshot(PyObject *root):
 cdef PyObject *value_reduce(PyObject *self, PyObject *protocol) except NULL:
     cdef _Snapshot snapshot
     value = <object>self
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "copy", NULL)
     if overrides(type(value), "__reduce__"):
         return new_reference(value.__reduce__())

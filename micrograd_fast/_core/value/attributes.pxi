@@ -8,70 +8,21 @@ cdef extern from "Python.h":
     int generic_setattr "PyObject_GenericSetAttr"(PyObject *, PyObject *, PyObject *) except -1
     PyObject *generic_dict "PyObject_GenericGetDict"(PyObject *, void *) except NULL
 
-# For each thread that is tracing a function, what wants to hear of every look at a Value; None if
-# no thread is.
-cdef dict watches = None
-cdef bint showing_operands = False  # in a set, which hashes them
-
-
-def watch_looks(watch):
-    """Tell an object of every look that this thread takes at a Value from now on.
-
-    Its ``saw(what, value, other, filename, line)`` may raise. None stops that. Returns the object
-    from before, or None.
-    """
-    global watches
-    others = {} if watches is None else dict(watches)
-    before = others.pop(get_ident(), None)
-    if watch is not None:
-        others[get_ident()] = watch
-    watches = others or None
-    return before
-
-
-def is_watching_looks():
-    """Whether this thread is tracing a function."""
-    return watches is not None and get_ident() in watches
-
-
-cdef bint looks_for_others(object module) except -1:
-    """Whether a module looks at Values because another one has asked it to."""
-    return isinstance(module, str) and (
-        module.startswith("micrograd_fast.") or module in ("copy", "copyreg", "pickle")
-    )
-
-
-cdef int note_look(PyObject *self, str what, PyObject *other) except -1:
-    """Tell the watch of this thread, if there is one, which line looks at a Value: the program's
-    own, where this library does it for it."""
-    watch = None if watches is None or showing_operands else watches.get(get_ident())
-    if watch is None:
-        return 0
-    value = <object>self
-    frame = innermost = sys._getframe(0)
-    while frame is not None and looks_for_others(frame.f_globals.get("__name__")):
-        frame = frame.f_back
-    frame = innermost if frame is None else frame
-    watch.saw(what, value, None if other == NULL else <object>other, frame.f_code.co_filename,
-              frame.f_lineno)
-    return 0
-
-
 cdef Py_hash_t value_hash(PyObject *self) except? -1:
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "hash", NULL)
     return PyBaseObject_Type.tp_hash(self)
 
 
 cdef int value_truth(PyObject *self) except -1:
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "truth", NULL)
     return 1
 
 
 cdef PyObject *value_compare(PyObject *self, PyObject *other, int comparison) except NULL:
     """Values are equal if they are the same object, as any others; they have no order."""
-    if watches is not None and (comparison == Py_EQ or comparison == Py_NE):
+    if innermost_watch is not None and (comparison == Py_EQ or comparison == Py_NE):
         note_look(self, "==" if comparison == Py_EQ else "!=", other)
     return not_implemented()
 
@@ -84,7 +35,7 @@ cdef int assign_number(PyObject *entry, double *target, str name) except -1:
 
 
 cdef PyObject *get_data(PyObject *self, void *closure) except NULL:
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "data", NULL)
     return new_float(arena.data[node_of(self)])
 
@@ -93,7 +44,7 @@ cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
     # Reading the number can run code that moves the columns, so it comes first.
     cdef double number = 0.0
     assign_number(entry, &number, "data")
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "write", NULL)
     note_data_write(node_of(self))
     arena.data[node_of(self)] = number
@@ -101,7 +52,7 @@ cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
 
 
 cdef PyObject *get_grad(PyObject *self, void *closure) except NULL:
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "grad", NULL)
     return new_float(arena.grad[node_of(self)])
 
@@ -109,7 +60,7 @@ cdef PyObject *get_grad(PyObject *self, void *closure) except NULL:
 cdef int set_grad(PyObject *self, PyObject *entry, void *closure) except -1:
     cdef double number = 0.0
     assign_number(entry, &number, "grad")
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "write", NULL)
     note_grad_write(number)
     arena.grad[node_of(self)] = number
@@ -209,7 +160,7 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
     cdef bint only_closure_knows = closure_of(self) != NULL and (
         <object>closure_of(self) != (<object>self)._propagate
     )
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "_local_grads", NULL)
     node = node_of(self)
     expand_neuron(node)
@@ -246,7 +197,9 @@ cdef PyObject *get_dict(PyObject *self, void *closure) except NULL:
 
 cdef str DATA = "data"
 cdef str GRAD = "grad"
-cdef object own_data = None, own_grad = None  # the attributes that the type was made with
+# The attributes that the type was made with, set by type.pxi
+cdef object own_data = None
+cdef object own_grad = None
 cdef unsigned int known_tag = 0               # the version of the type that was looked at last
 cdef bint data_and_grad_are_own = False       # ... and what was found
 
@@ -264,7 +217,7 @@ cdef bint look_at_type() except -1:
 
 
 cdef inline bint goes_directly(PyObject *self) except -1:
-    if Py_TYPE(self) != ValueType or watches is not None:
+    if Py_TYPE(self) != ValueType or innermost_watch is not None:
         return False
     if known_tag != 0 and known_tag == version_tag(ValueType):
         return data_and_grad_are_own
@@ -296,7 +249,7 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except 
 
 
 cdef PyObject *value_repr(PyObject *self) except NULL:
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "text", NULL)
     data = arena.data[node_of(self)]
     grad = arena.grad[node_of(self)]
@@ -309,7 +262,7 @@ cdef PyObject *value_format(PyObject *self, PyObject *spec) except NULL:
     text = <object>spec
     if text == "":
         return new_reference(str(<object>self))
-    if watches is not None:
+    if innermost_watch is not None:
         note_look(self, "text", NULL)
     return new_reference(format(arena.data[node_of(self)], text))
 
