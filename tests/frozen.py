@@ -3,14 +3,17 @@
 import random
 
 import numpy as np
+from operation_table import CONDITIONS
 from random_graphs import KINDS, build, forward, random_program
 from support import bits
 
 from micrograd_fast import MLP, Value
 
-#: Instructions whose nodes can be computed again from other numbers. What a program computes of a
-#: branch that is not taken is in tests/test_conditions.py: here it would meet special numbers.
-NOT_REPLAYABLE = ("custom", "local_grads", "keep", "keep number")
+#: Instructions whose nodes can be computed again from other numbers near them. A condition jumps
+#: from 1 to 0, by which the next node may divide; tests/test_conditions.py has them in programs.
+NOT_REPLAYABLE = {"custom", "local_grads"}.union(
+    *({name, f"{name} number"} for name in ("keep", *CONDITIONS))
+)
 REPLAYABLE = [kind for kind in KINDS if kind not in NOT_REPLAYABLE]
 
 

@@ -27,6 +27,7 @@ cdef class FrozenGraph:
     cdef tuple parameters
     cdef tuple inputs
     cdef bint is_sequence
+    cdef object by_inputs  # what wrt.pxi made of "inputs", the default
 
     def __dealloc__(self):
         mg_binding_free(&self.binding)

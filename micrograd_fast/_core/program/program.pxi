@@ -20,21 +20,30 @@ cdef int want_one_output(FrozenGraph graph, str method) except -1:
 
 
 cdef object first_order(FrozenGraph graph, Call *call, Rows *rows, mg_batch *batch, Wrt wrt):
-    """Derivatives of one output, for each row, the rows being an axis even of one."""
-    import numpy
-
+    """Derivatives of one output: an array of them, or one for each row."""
     cdef double *numbers = NULL
-    found = []
+    cdef object by_inputs = None, by_parameters = None
     batch.backward = True
     batch.seed = 1.0
     if wrt.by_inputs:
-        found.append(new_array((rows.n_rows, len(graph.inputs)), False, &numbers))
+        by_inputs = new_array(shape_of(rows, len(graph.inputs)), False, &numbers)
         batch.input_gradients = numbers
     if wrt.by_parameters:
-        found.append(new_array((rows.n_rows, len(graph.parameters)), True, &numbers))
+        by_parameters = new_array(shape_of(rows, len(graph.parameters)), True, &numbers)
         batch.parameter_rows = numbers
     graph.run(call, rows, batch)
-    return wrt.chosen(found[0] if len(found) == 1 else numpy.concatenate(found, axis=1))
+    if by_inputs is None or by_parameters is None:
+        return wrt.chosen(by_parameters if by_inputs is None else by_inputs)
+    import numpy
+
+    return wrt.chosen(numpy.concatenate([by_inputs, by_parameters], axis=-1))
+
+
+cdef tuple shape_of(Rows *rows, Py_ssize_t n):
+    """Of ``n`` numbers for what was given as rows."""
+    if rows.single:
+        return (n,)
+    return (rows.n_rows, n)
 
 
 cdef object reduced(FrozenGraph graph, object given, object reduction, str method,
@@ -336,7 +345,7 @@ cdef class Program:
         finally:
             drop_rows(&where)
         if result is None:
-            return value, gradients[0]
+            return value, gradients
         return result, gradients
 
     def jacobian(self, rows=(), wrt="inputs"):
@@ -388,6 +397,7 @@ cdef class Program:
             for output in range(graph.program.tape.n_outputs):
                 memset(&batch, 0, sizeof(mg_batch))
                 batch.output = output
+                # An axis of rows or, for a single one, none.
                 result[:, output] = first_order(graph, &call, &where, &batch, by)
         finally:
             drop_rows(&where)

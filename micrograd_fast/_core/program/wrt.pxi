@@ -21,8 +21,13 @@ cdef class Wrt:
         return everywhere
 
 
+cdef str INPUTS = "inputs"
+
+
 cdef Wrt wrt_of(FrozenGraph graph, object given, str method):
     """What ``wrt`` stands for in a method of a program."""
+    if graph.by_inputs is not None and given is INPUTS:
+        return graph.by_inputs
     cdef Wrt self = Wrt.__new__(Wrt)
     cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
     if isinstance(given, str):
@@ -43,6 +48,8 @@ cdef Wrt wrt_of(FrozenGraph graph, object given, str method):
                 f'wrt must be "inputs", "parameters" or a sequence of Values, found {given!r}'
             )
         self.kind = str(given)
+        if given is INPUTS:
+            graph.by_inputs = self
         return self
     if is_value(<PyObject *>given) or not hasattr(given, "__iter__"):
         raise TypeError(
