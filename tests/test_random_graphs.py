@@ -233,7 +233,8 @@ class LocalGradients(torch.autograd.Function):
 
 def test_graphs_match_torch(engine):
     """To 1e-9 of the terms added: the roundings of other exponentials, passed on through up to
-    a hundred operations with slopes of up to 30."""
+    a hundred operations with slopes of up to 30. And to 1e-15, for slopes such as 1 - y**2, which
+    are nothing but a rounding where y is nearly 1."""
     met, nonzero = Counter(), 0
     for seed in range(150):
         rng = random.Random(seed)
@@ -251,7 +252,7 @@ def test_graphs_match_torch(engine):
             message = f"seed {seed}, node {position}, {program.make[position]}"
             assert math.isclose(node.data, tensor.item(), rel_tol=1e-9), message
             theirs = 0.0 if tensor.grad is None else tensor.grad.item()
-            assert_close(node.grad, theirs, scale.get(id(node), 0.0), 1e-9, message)
+            assert_close(node.grad, theirs, scale.get(id(node), 0.0) + 1e-6, 1e-9, message)
             nonzero += theirs != 0.0
         met.update(kind for kind, _, _ in program.make)
     assert set(met) == set(KINDS)
