@@ -189,7 +189,6 @@ def results_apart(result: Any, outputs: list[Value], what: str) -> Structure:
 def _constant(number: Any, what: str) -> Value:
     """A Value that a program takes for the number it is."""
     try:
-        literal: Value = (Value(0.0) + number)._children[1]
+        return _core.constant(number)
     except TypeError:
         raise TypeError(f"{what} must be an array of Values, found {number!r} in it") from None
-    return literal
