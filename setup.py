@@ -52,6 +52,8 @@ def is_set(variable):
 # A warning stops our own builds and never a user's.
 STRICT = is_set("MICROGRAD_FAST_WERROR")
 UNIX_STRICT_FLAGS = ["-Wall", "-Wextra", "-Werror"]
+# The checks that a sanitizer puts between a value and its use hide from GCC that it was set.
+SANITIZED_STRICT_FLAGS = ["-Wno-maybe-uninitialized"]
 MSVC_STRICT_FLAGS = ["/W3", "/WX"]
 
 # Five sixths of the library would be debug information, which a user's install does without.
@@ -106,6 +108,8 @@ class BuildExtension(build_ext):
             extension.extra_compile_args.append("-g" if DEBUG or SANITIZE else "-g0")
         if STRICT:
             extension.extra_compile_args += MSVC_STRICT_FLAGS if msvc else UNIX_STRICT_FLAGS
+            if SANITIZE and not msvc:
+                extension.extra_compile_args += SANITIZED_STRICT_FLAGS
         circumstances = [
             sys.version,
             command,
