@@ -8,8 +8,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from pathlib import Path
 
 from micrograd_fast._core import OPERATIONS
+
+#: The folder of the tests, and the project's.
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 
 #: Every method of the engine's table, and those with which a neuron can end: through `detach`
 #: nothing would learn.

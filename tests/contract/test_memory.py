@@ -9,7 +9,7 @@ import sys
 import weakref
 
 import pytest
-from support import resident_bytes, run_python
+from support import TESTS, resident_bytes, run_python
 
 from micrograd_fast import compile
 
@@ -28,7 +28,7 @@ HELPERS = """
 def run_flat(step, n_steps, warm_up, limit):
     """Run `step` many times without the collector; memory may grow by `limit` after warming up."""
     out = run_python(
-        HELPERS.format(tests=__file__.rsplit("test_memory", 1)[0])
+        HELPERS.format(tests=str(TESTS))
         + f"""
     gc.collect()
     gc.disable()
@@ -202,7 +202,7 @@ MILLION = """
 
 
 def run_million(program):
-    text = HELPERS.format(tests=__file__.rsplit("test_memory", 1)[0]) + MILLION + program
+    text = HELPERS.format(tests=str(TESTS)) + MILLION + program
     assert run_python(text) == "done\n"
 
 
@@ -476,7 +476,7 @@ def test_20_blocks_of_the_interpreter_do_not_pile_up(compiled):
 def test_20_interior_nodes_cost_at_most_64_bytes():
     """Resident bytes a node of a five-million-node graph, all columns and handles counted."""
     out = run_python(
-        HELPERS.format(tests=__file__.rsplit("test_memory", 1)[0])
+        HELPERS.format(tests=str(TESTS))
         + """
     n = 5_000_000
     a = Value(1.0)

@@ -1,6 +1,6 @@
 """Points 22 and 23 of the drop-in contract: micrograd's modules, and what they take as inputs.
 
-Next to micrograd 0.1.0 itself where it makes the promise; the rest is in `test_nn.py`.
+Next to micrograd 0.1.0 itself where it makes the promise; the rest is in `tests/test_nn.py`.
 """
 
 import random

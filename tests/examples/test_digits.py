@@ -5,15 +5,15 @@ import re
 import runpy
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from support import ROOT
 
 from micrograd_fast.data import minibatches
 from micrograd_fast.optim import Adam
 
-PROGRAM = Path(__file__).resolve().parent.parent / "examples" / "digits.py"
+PROGRAM = ROOT / "examples" / "digits.py"
 BATCH_SIZE = 32
 
 

@@ -9,7 +9,6 @@ import random
 from collections import Counter
 from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 import fuzz_layers
 import numpy as np
@@ -19,6 +18,7 @@ from layer_scenarios import SCENARIOS
 from random_layers import check, random_program
 from support import (
     METHODS,
+    TESTS,
     as_list,
     bits,
     gradients,
@@ -192,7 +192,6 @@ def test_a_backward_error_leaves_the_gradients_of_the_scalar_graph(layer_engines
 
 # Every build of the loops ---------------------------------------------------------------------
 
-TESTS = Path(__file__).parent
 BITS_OF_NETS = """\
 import random, sys
 sys.path.append(sys.argv[1])

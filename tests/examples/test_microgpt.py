@@ -1,11 +1,11 @@
 """The example of a GPT: the same losses on every engine, and names at the end."""
 
 import importlib.util
-from pathlib import Path
 
 import pytest
+from support import ROOT
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "microgpt.py"
+EXAMPLE = ROOT / "examples" / "microgpt.py"
 
 
 @pytest.fixture(scope="module")

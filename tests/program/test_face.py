@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from frozen import all_bits, moons_loss, rows_for
-from support import in_threads, run_python
+from support import TESTS, in_threads, run_python
 
 import micrograd_fast
 from micrograd_fast import MLP, Value, _core, compile, load_program, optim
@@ -531,6 +531,6 @@ def test_calls_allocate_nothing_that_stays():
         work(3000)
         print(resident_bytes() - before)
         """,
-        __file__.rpartition("/")[0],
+        str(TESTS),
     )
     assert int(printed) < 2_000_000

@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from support import run_python
+from support import ROOT, run_python
 
 import micrograd_fast
 import micrograd_fast.engine
@@ -20,7 +20,6 @@ import micrograd_fast.graph
 import micrograd_fast.nn
 from micrograd_fast import _core
 
-ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "micrograd_fast"
 
 # Import paths ------------------------------------------------------------------------------------

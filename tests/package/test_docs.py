@@ -4,11 +4,12 @@ import doctest
 import random
 import re
 import runpy
-from pathlib import Path
 
-TESTS = Path(__file__).parent
-DOCS = TESTS.parent / "docs"
-README = DOCS.parent / "README.md"
+from support import ROOT, TESTS
+
+DOCS = ROOT / "docs"
+CONTRACT = TESTS / "contract"
+README = ROOT / "README.md"
 
 
 def test_the_table_of_operations_is_up_to_date():
@@ -21,11 +22,7 @@ def sections_of_the_contract():
     text = (DOCS / "contract.md").read_text(encoding="utf-8")
     for section in text.split("\n## ")[1:]:
         heading, _, points = section.partition("\n")
-        names = [
-            # `_attributes.py` stands for `test_contract_attributes.py`.
-            name if name.startswith("test_") else f"test_contract{name}"
-            for name in re.findall(r"`(?:tests/)?(\w+\.py)`", heading)
-        ]
+        names = re.findall(r"`(?:tests/contract/)?(\w+\.py)`", heading)
         yield names, [int(number) for number in re.findall(r"^(\d+)\. ", points, re.MULTILINE)]
 
 
@@ -34,14 +31,14 @@ def test_every_point_of_the_contract_has_tests_in_the_files_that_it_names():
     for names, points in sections_of_the_contract():
         tested = {}
         for name in names:
-            source = (TESTS / name).read_text(encoding="utf-8")
+            source = (CONTRACT / name).read_text(encoding="utf-8")
             tested[name] = set(map(int, re.findall(r"^ *def test_(\d\d)_", source, re.MULTILINE)))
             assert tested[name], f"{name} has no numbered test"
         assert set(points) <= set.union(*tested.values()), names
         numbers += points
         files.update(names)
     assert numbers == list(range(1, 25))
-    assert files >= {path.name for path in TESTS.glob("test_contract_*.py")}
+    assert files == {path.name for path in CONTRACT.glob("test_*.py")}
 
 
 def test_the_files_that_the_documentation_names_exist():
