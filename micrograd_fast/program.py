@@ -226,8 +226,9 @@ def compile(
         If an output or input is not a Value, or `inputs` no sequence.
     ValueError
         If there is no output; an input is computed or given twice; a node
-        has a Python ``_backward`` or no operation that could be done again; or `dtype` is
-        neither of the two, or "float32" without `fast`.
+        has a Python ``_backward``, no operation that could be done again, or data that was
+        assigned after it had been computed; or `dtype` is neither of the two, or "float32"
+        without `fast`.
 
     Examples
     --------

@@ -274,7 +274,8 @@ void mg_arena_release_last(mg_arena *arena, mg_node node) {
 }
 
 void mg_arena_exchange(mg_arena *arena, mg_node one, mg_node other) {
-    const uint8_t content_flags = MG_HAS_EXTRA | MG_FLOAT_POWER | MG_BOOL_POWER;
+    const uint8_t content_flags =
+        MG_HAS_EXTRA | MG_FLOAT_POWER | MG_BOOL_POWER | MG_LITERAL | MG_ASSIGNED;
     const double data = arena->data[one], grad = arena->grad[one];
     const mg_operands operands = arena->operands[one];
     const mg_aux aux = arena->aux[one];

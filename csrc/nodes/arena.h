@@ -33,6 +33,7 @@ enum {
     MG_PARAMETER = 32,  /* a leaf in a layer's block, see layer/block.h */
     MG_OPEN_INPUT = 64, /* an operand that an unfinished neuron has passed, see layer/fusion.h */
     MG_LITERAL = 128,   /* a leaf that was written as a plain number: a constant when frozen */
+    MG_ASSIGNED = 128,  /* a computed node whose data was assigned: its operands do not give it */
 };
 
 typedef struct {

@@ -59,6 +59,10 @@ static mg_status record_node(recorder *r, mg_node node) {
         *r->refused = (mg_refused){MG_HAS_NO_RULE, node};
         return MG_OK;
     }
+    if (meta.flags & MG_ASSIGNED) {
+        *r->refused = (mg_refused){MG_HAS_DATA, node};
+        return MG_OK;
+    }
     const mg_operands pair = arena->operands[node];
     mg_entry entry = {.op = meta.op,
                       .arity = mg_ops[meta.op].arity,

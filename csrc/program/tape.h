@@ -37,6 +37,7 @@ typedef enum {
     MG_FREEZABLE,
     MG_HAS_CLOSURE, /* `node` has a custom backward */
     MG_HAS_NO_RULE, /* `node` has operands but no operation that could be done again */
+    MG_HAS_DATA,    /* `node` was computed, and its data assigned since */
 } mg_refusal;
 
 typedef struct {

@@ -84,7 +84,8 @@ class _Optimizer:
         TypeError
             If a parameter is no Value, or an option no number.
         ValueError
-            If a parameter is in the optimizer already, or an option is out of range.
+            If a parameter was computed or is in the optimizer already, or an option is out of
+            range.
         """
         self._add(param_group)
 
@@ -220,7 +221,8 @@ class SGD(_Optimizer):
     TypeError
         If a parameter is no Value, or an option no number.
     ValueError
-        If there are no parameters, one appears twice, or an option is out of range.
+        If there are no parameters, one was computed or appears twice, or an option is out of
+        range.
 
     Examples
     --------
@@ -311,7 +313,8 @@ class Adam(_Optimizer):
     TypeError
         If a parameter is no Value, or an option no number.
     ValueError
-        If there are no parameters, one appears twice, or an option is out of range.
+        If there are no parameters, one was computed or appears twice, or an option is out of
+        range.
 
     Examples
     --------

@@ -87,8 +87,10 @@ static void extra_records_go_with_their_node(void) {
     mg_failure failure;
     CHECK(mg_backward_node(arena, local, &failure) == MG_OK);
     CHECK(arena->grad[a] == 6.0 && arena->grad[b] == 8.0);
+    arena->meta[local].flags |= MG_ASSIGNED;
     mg_arena_exchange(arena, local, a);
     CHECK(arena->data[a] == 5.0 && arena->meta[a].arity == MG_NARY);
+    CHECK((arena->meta[a].flags & MG_ASSIGNED) && !(arena->meta[local].flags & MG_LITERAL));
     mg_arena_exchange(arena, local, a);
     mg_arena_release(arena, a);
     mg_arena_release(arena, b);

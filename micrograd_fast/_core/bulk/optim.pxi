@@ -54,6 +54,11 @@ cdef class ParameterGroup:
         for value in self.values:
             if not is_value(<PyObject *>value):
                 raise TypeError(f"params must be Values, found {type(value).__name__}")
+            if was_computed(node_of(<PyObject *>value)):
+                raise ValueError(
+                    f"params must be leaves, found {value!r}, which was computed: what is assigned"
+                    " to it is gone where it is computed again; Value(number) makes a leaf"
+                )
         self.rule = NO_RULE
 
     def __dealloc__(self):

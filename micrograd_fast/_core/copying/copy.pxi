@@ -17,7 +17,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 
 # What a node's flags say of itself, and not of who holds it
 cdef enum:
-    COPIED_FLAGS = MG_FLOAT_POWER | MG_BOOL_POWER | MG_LITERAL
+    COPIED_FLAGS = MG_FLOAT_POWER | MG_BOOL_POWER | MG_LITERAL | MG_ASSIGNED
 
 cdef class _NodeMap:
     """A dense map from nodes to numbers; 0 says absent."""

@@ -401,7 +401,7 @@ cdef int flags_of(int op) noexcept:
     """The flags that say something of a node of this operation."""
     if op == MG_LEAF:
         return COPIED_FLAGS & MG_LITERAL
-    return COPIED_FLAGS & ~MG_LITERAL if op == MG_POW_CONST else 0
+    return COPIED_FLAGS if op == MG_POW_CONST else MG_ASSIGNED
 
 
 cdef object keeper_of(mg_node *nodes, size_t n_nodes):

@@ -20,6 +20,7 @@ cdef extern from "nodes/arena.h":
         MG_BOOL_POWER
         MG_PARAMETER
         MG_LITERAL
+        MG_ASSIGNED
 
     ctypedef struct mg_operands:
         mg_node a

@@ -35,6 +35,7 @@ cdef extern from "program/tape.h":
         MG_FREEZABLE
         MG_HAS_CLOSURE
         MG_HAS_NO_RULE
+        MG_HAS_DATA
 
     ctypedef struct mg_refused:
         mg_refusal refusal

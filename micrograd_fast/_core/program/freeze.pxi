@@ -4,6 +4,11 @@ cdef object refusal(mg_refused *refused):
     node = adopt(handle_of(refused.node))
     if refused.refusal == MG_HAS_CLOSURE:
         return ValueError(f"{node!r} has a Python _backward, which a program cannot replay")
+    if refused.refusal == MG_HAS_DATA:
+        return ValueError(
+            f"the data of {node!r} was assigned after it had been computed, which a program would"
+            " do again; Value(number) makes a parameter of it"
+        )
     return ValueError(
         f"{node!r} was made from operands without an operation that could be replayed"
     )
@@ -21,7 +26,7 @@ cdef int check_inputs(list inputs) except -1:
     first_places = {}
     for index, value in enumerate(inputs):
         node = node_of(<PyObject *>value)
-        if arena.meta[node].op != MG_LEAF or arena.meta[node].arity != 0:
+        if was_computed(node):
             raise ValueError(f"inputs[{index}], {value!r}, is not a leaf: it was computed")
         first = first_places.setdefault(id(value), index)
         if first != index:

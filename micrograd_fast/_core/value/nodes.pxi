@@ -47,7 +47,15 @@ cdef inline int note_data_write(mg_node node) except -1:
     if arena.meta[node].flags & MG_PARAMETER:
         if mg_layer_block_before_write(&arena, arena.aux[node].block) != MG_OK:
             raise MemoryError("no memory to keep the weights that live graphs were made with")
+    elif arena.meta[node].op != MG_LEAF:
+        # A program would compute it again, so none is made of it.
+        arena.meta[node].flags |= MG_ASSIGNED
     return 0
+
+
+cdef inline bint was_computed(mg_node node) noexcept:
+    """Whether a node is no leaf."""
+    return arena.meta[node].op != MG_LEAF or arena.meta[node].arity != 0
 
 
 cdef inline void note_grad_write(double grad) noexcept:
