@@ -372,7 +372,7 @@ def split_batch(
     of_one = tuple([(name, split(structure, name)) for name, structure in arguments])
     if not lengths:
         raise ValueError(
-            f"batch of {function_name} wants an array with a leading axis, found none"
+            f"an argument of {function_name}.batch must have a leading axis, found none that has"
         )
     if len(lengths) > 1:
         found = ", ".join(f"{length} in {name}" for length, name in lengths.items())

@@ -111,7 +111,7 @@ class Trace:
         """The program of a result that is one number; TypeError for any other."""
         if self._results is not NUMBER or self.program is None:
             raise TypeError(
-                f"{what} wants {self._name} to return one Value, found"
+                f"{self._name} must return one Value for {what}, found"
                 f" {'no Value' if self.program is None else 'several'}: jacobian takes any result"
             )
         return self.program

@@ -387,7 +387,7 @@ def test_batch_maps_over_a_leading_axis():
     assert jit(lambda x: x * x).batch(np.array([1.0, 2.0])).tolist() == [1.0, 4.0]
     with pytest.raises(ValueError, match="must agree, found 4 in p, 3 in scale"):
         jitted.batch(points, np.zeros(3))
-    with pytest.raises(ValueError, match="wants an array with a leading axis, found none"):
+    with pytest.raises(ValueError, match="must have a leading axis, found none that has"):
         jitted.batch([1.0, 2.0], 3.0)
 
 
@@ -397,7 +397,7 @@ def test_a_result_without_values_is_what_was_returned():
     with pytest.raises(TypeError, match="must return a Value for this"):
         jitted.program(1.0)
     for method in (jitted.value_and_grad, jitted.hessian, jitted.backward):
-        with pytest.raises(TypeError, match="to return one Value, found no Value"):
+        with pytest.raises(TypeError, match=r"must return one Value for .*, found no"):
             method(1.0)
     assert jit(lambda x: np.array([x, 2.0], dtype=object))(1.0).tolist() == [1.0, 2.0]
 

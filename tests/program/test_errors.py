@@ -40,7 +40,7 @@ def test_a_warning_counts_the_other_lines_that_read():
         z = y * x.data
         return z * x.data
 
-    with pytest.warns(RuntimeWarning, match=r"test_program_errors\.py:\d+: what it decided"):
+    with pytest.warns(RuntimeWarning, match=r"test_errors\.py:\d+: what it decided"):
         jit(once)(2.0)
     with pytest.warns(RuntimeWarning, match=r"errors\.py:\d+ and at 2 other places: what"):
         jit(thrice)(2.0)

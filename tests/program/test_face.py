@@ -192,7 +192,7 @@ def test_several_outputs_have_no_single_gradient():
     for call in (program.value_and_grad, program.backward, program.parameter_grads, program.fun):
         with pytest.raises(
             ValueError,
-            match=f"{call.__name__} wants a program of one output, found a sequence of 2",
+            match=f"a program must have one output for {call.__name__}, found a sequence of 2",
         ):
             call([1.0])
 
@@ -200,8 +200,8 @@ def test_several_outputs_have_no_single_gradient():
 BAD_REDUCTIONS = [
     ("median", ValueError, r'reduction must be "mean", "sum" or an array.*, found \'median\''),
     (None, ValueError, "found None"),
-    ([1.0, 2.0, 3.0], ValueError, r"reduction wants a weight for each of 2 rows.*shape \(3,\)"),
-    (0.5, ValueError, r"reduction wants a weight for each of 2 rows, found shape \(\)"),
+    ([1.0, 2.0, 3.0], ValueError, r"reduction must be a weight for each of 2 rows.*shape \(3,\)"),
+    (0.5, ValueError, r"reduction must be a weight for each of 2 rows, found shape \(\)"),
     ([1.0, "b"], TypeError, "reduction must be numbers"),
     ([1.0, Value(2.0)], TypeError, "reduction must be numbers, found Value at index 1"),
     ([1.0, 2j], TypeError, "reduction must be numbers, found an array of complex128"),

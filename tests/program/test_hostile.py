@@ -40,7 +40,7 @@ def test_a_program_is_made_once():
 def test_the_core_refuses_outputs_that_do_not_fit():
     x = Value(1.0)
     for outputs, is_sequence in (([], False), ([], True), ([x * 2.0, x * 3.0], False)):
-        with pytest.raises(ValueError, match="one output or a sequence"):
+        with pytest.raises(ValueError, match="one Value or a sequence"):
             _core.freeze(Program, outputs, [x], is_sequence, False, "float64")
 
 

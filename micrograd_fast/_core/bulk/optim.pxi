@@ -92,7 +92,7 @@ cdef class ParameterGroup:
                 cap = 2 * self.spans_cap + 8
                 moved = <mg_span *>mg_realloc(self.spans, cap * sizeof(mg_span))
                 if moved == NULL:
-                    raise MemoryError(f"no memory for the places of {len(self.values)} parameters")
+                    raise no_memory(f"the places of {len(self.values)} parameters")
                 self.spans = moved
                 self.spans_cap = cap
             self.spans[n_spans] = mg_span(node, 1)
@@ -107,7 +107,7 @@ cdef class ParameterGroup:
         if known == NULL:
             known = <double *>mg_realloc(NULL, n_bytes)
             if known == NULL:
-                raise MemoryError(f"no memory for the state of {len(self.values)} parameters")
+                raise no_memory(f"the state of {len(self.values)} parameters")
             memset(known, 0, n_bytes)
         return known
 
@@ -145,7 +145,7 @@ cdef class ParameterGroup:
                 n_before += n_done
         for i in range(self.n_spans):
             if mg_span_before_write(&arena, self.spans[i]) != MG_OK:
-                raise MemoryError("no memory to keep the weights that live graphs were made with")
+                raise no_memory("the weights that live graphs were made with")
         return 0
 
     cdef void update(self) noexcept:
@@ -210,7 +210,7 @@ cdef double *column_of(object numbers, Py_ssize_t n, double low) except NULL:
         raise ValueError(f"a state must have {n} numbers, found {len(entries)}")
     column = <double *>mg_realloc(NULL, (n + 1) * sizeof(double))
     if column == NULL:
-        raise MemoryError(f"no memory for the state of {n} parameters")
+        raise no_memory(f"the state of {n} parameters")
     try:
         for i in range(n):
             column[i] = require_number(entries[i], f"number {i} of a state")

@@ -154,7 +154,7 @@ cdef int refuse_attributes(mg_node root) except -1:
                 bare = bare and (<ValueHandle *>handle).dict == NULL
     give_order(&order)
     if st != MG_OK:
-        raise MemoryError("no memory to record a formula")
+        raise no_memory("a recorded formula")
     if not bare:
         raise NotRecordable("a node of the formula has attributes")
     return 0
@@ -172,7 +172,7 @@ cdef mg_node joined(const mg_node *roots, size_t n) except? 0xFFFFFFFF:
         if sum_ == MG_NO_NODE:
             if i > 1:
                 mg_arena_discard(&arena, root)
-            raise MemoryError("no memory to record a formula")
+            raise no_memory("a recorded formula")
         root = sum_
     return root
 
@@ -182,7 +182,7 @@ cdef int take_apart(mg_tape *tape, uint32_t n) except -1:
     cdef uint32_t i, entry = tape.outputs[0]
     cdef void *moved = mg_realloc(tape.outputs, n * sizeof(uint32_t))
     if moved == NULL:
-        raise MemoryError("no memory to record a formula")
+        raise no_memory("a recorded formula")
     tape.outputs = <uint32_t *>moved
     for i in range(n - 1):
         tape.outputs[i] = tape.entries[entry].a
@@ -198,7 +198,7 @@ cdef mg_node *nodes_of_plain(list values) except NULL:
     cdef Py_ssize_t i
     cdef mg_node *nodes = <mg_node *>mg_calloc(len(values), sizeof(mg_node))
     if nodes == NULL:
-        raise MemoryError("no memory to record a formula")
+        raise no_memory("a recorded formula")
     for i in range(len(values)):
         nodes[i] = node_of(list_item(<PyObject *>values, i))
     return nodes
@@ -226,7 +226,7 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
     n_outputs = <uint32_t>len(outputs)
     formula = <mg_formula *>mg_calloc(1, sizeof(mg_formula))
     if formula == NULL:
-        raise MemoryError("no memory to record a formula")
+        raise no_memory("a recorded formula")
     try:
         formula.n_values = <uint32_t>len(values)
         formula.n_numbers = <uint32_t>n_numbers
@@ -238,7 +238,7 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
         inputs = nodes_of_plain(leaves)
         roots = nodes_of_plain(outputs)
         if formula.picks == NULL or formula.literals == NULL:
-            raise MemoryError("no memory to record a formula")
+            raise no_memory("a recorded formula")
         for argument, candidates, _ in recording.picks:
             formula.picks[formula.n_picks].number = argument
             formula.picks[formula.n_picks].first = first
@@ -255,7 +255,7 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
         st = mg_tape_record(&arena, &root, 1, inputs, <uint32_t>len(leaves), &formula.tape,
                             &parameters, &refused)
         if st != MG_OK:
-            raise MemoryError("no memory to record a formula")
+            raise no_memory("a recorded formula")
         if refused.refusal != MG_FREEZABLE:
             raise NotRecordable("the formula makes nodes that no operation explains")
         take_apart(&formula.tape, n_outputs)

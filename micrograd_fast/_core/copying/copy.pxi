@@ -38,7 +38,7 @@ cdef class _NodeMap:
         if wanted > self.n_entries:
             moved = <uint32_t *>mg_realloc(self.entries, wanted * sizeof(uint32_t))
             if moved == NULL:
-                raise MemoryError(f"no memory for a map of {wanted} nodes")
+                raise no_memory(f"a map of {wanted} nodes")
             memset(moved + self.n_entries, 0, (wanted - self.n_entries) * sizeof(uint32_t))
             self.entries = moved
             self.n_entries = wanted
@@ -51,7 +51,7 @@ cdef class _NodeMap:
 cdef int build_order(mg_node root, mg_order *order) except -1:
     if mg_order_build(&arena, root, MG_ORDER_ALL, order) != MG_OK:
         mg_order_free(order)
-        raise MemoryError("no memory for the order of the graph's nodes")
+        raise no_memory("the order of the graph's nodes")
     return 0
 
 

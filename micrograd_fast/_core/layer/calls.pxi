@@ -59,7 +59,7 @@ cdef mg_call *room_for_call(FusedRows *rows, bint with_values) except NULL:
         rows.block, rows.first_row, rows.n_rows, rows.activation, with_values
     )
     if call == NULL:
-        raise MemoryError(f"no memory for a layer call of {rows.n_rows} neurons")
+        raise no_memory(f"a layer call of {rows.n_rows} neurons")
     return call
 
 

@@ -103,10 +103,10 @@ cdef int lay_out(list neurons) except -1:
     if is_span:
         base = mg_arena_take_span(&arena, <uint32_t>len(values))
         if base == MG_NO_NODE:
-            raise MemoryError(f"no memory for {len(values)} parameters in a row")
+            raise no_memory(f"{len(values)} parameters in a row")
         for i in range(len(values)):
             move_leaf(list_item(<PyObject *>values, i), base + <mg_node>i)
     base = node_of(list_item(<PyObject *>values, 0))
     if mg_layer_block_new(&arena, base, <uint32_t>n_rows, <uint32_t>n_in, is_span) == NULL:
-        raise MemoryError(f"no memory for the record of a layer of {n_rows} neurons")
+        raise no_memory(f"the record of a layer of {n_rows} neurons")
     return 0

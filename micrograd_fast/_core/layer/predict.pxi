@@ -65,7 +65,7 @@ def fused_rows(model, x):
         try:
             scratch = <double *>mg_realloc(NULL, 2 * <size_t>width * sizeof(double))
             if scratch == NULL:
-                raise MemoryError(f"no memory for two rows of {width} numbers")
+                raise no_memory(f"two rows of {width} numbers")
             # Once more, now that there is all the room: to make it can have run Python.
             if find_layers_for(model, n_in, rows, &width_now) != n_layers or (
                 rows[n_layers - 1].n_rows != n_out or width_now != width

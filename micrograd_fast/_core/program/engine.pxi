@@ -119,7 +119,7 @@ cdef int raise_run(mg_status st, mg_program *program, Rows *rows,
     if st == MG_CALLBACK:
         raise_pending()
     if st == MG_NO_MEMORY:
-        raise MemoryError("no memory to run a program")
+        raise no_memory("a run of a program")
     op = <mg_op>program.entries[failure.entry].op
     if failure.in_sweep and (op == MG_POW_CONST or op == MG_POW):
         k -= 1.0
@@ -144,7 +144,10 @@ cdef mg_arithmetic arithmetic_of(object fast, object dtype) except *:
     if name not in ("float64", "float32"):
         raise ValueError(f'dtype must be "float64" or "float32", found {dtype!r}')
     if name == "float32" and not fast:
-        raise ValueError('dtype "float32" rounds otherwise than the graph: it wants fast=True')
+        raise ValueError(
+            'dtype must be "float64" without fast=True, found "float32", which rounds otherwise than'
+            " the graph"
+        )
     if name == "float32":
         return MG_SINGLE_ARITHMETIC
     return MG_FAST_ARITHMETIC if fast else MG_EXACT_ARITHMETIC
@@ -169,5 +172,5 @@ cdef FrozenGraph new_graph(mg_tape *tape, tuple parameters, tuple inputs, bint i
     self.is_sequence = is_sequence
     self.program = mg_program_new(tape, arithmetic)
     if self.program == NULL:
-        raise MemoryError("no memory for a program")
+        raise no_memory("a program")
     return self

@@ -39,7 +39,7 @@ cdef mg_node *nodes_of(list values) except NULL:
     cdef size_t i, n = len(values)
     cdef mg_node *nodes = <mg_node *>mg_realloc(NULL, (n + 1) * sizeof(mg_node))
     if nodes == NULL:
-        raise MemoryError(f"no memory for {n} nodes")
+        raise no_memory(f"{n} nodes")
     for i in range(n):
         nodes[i] = node_of(list_item(<PyObject *>values, i))
     return nodes
@@ -59,7 +59,9 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype):
     cdef list output_list = list(outputs), input_list = list(inputs), parameters = []
     cdef tuple input_tuple = tuple(input_list)
     if len(output_list) == 0 or not (is_sequence or len(output_list) == 1):
-        raise ValueError(f"compile wants one output or a sequence, found {len(output_list)}")
+        raise ValueError(
+            f"output must be one Value or a sequence of some, found {len(output_list)}"
+        )
     check_values(output_list, "outputs" if is_sequence else "output")
     check_values(input_list, "inputs")
     check_inputs(input_list)
@@ -69,7 +71,7 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype):
         st = mg_tape_record(&arena, roots, <uint32_t>len(output_list), input_nodes,
                             <uint32_t>len(input_list), &tape, &parameter_nodes, &refused)
         if st != MG_OK:
-            raise MemoryError("no memory to record the graph")
+            raise no_memory("the record of the graph")
         if refused.refusal != MG_FREEZABLE:
             raise refusal(&refused)
         try:

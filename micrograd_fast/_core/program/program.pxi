@@ -13,7 +13,7 @@ cdef FrozenGraph graph_of(Program self):
 cdef int want_one_output(FrozenGraph graph, str method) except -1:
     if graph.is_sequence:
         raise ValueError(
-            f"{method} wants a program of one output, found a sequence of"
+            f"a program must have one output for {method}, found a sequence of"
             f" {graph.program.tape.n_outputs}; jacobian takes any number"
         )
     return 0

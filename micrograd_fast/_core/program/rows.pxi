@@ -111,7 +111,7 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
                 lengths.append(view.shape[i])
             shape = describe_shape(lengths)
             raise ValueError(
-                f"a program of {n_inputs} inputs wants rows of shape ({n_inputs},) or"
+                f"rows of a program of {n_inputs} inputs must be of shape ({n_inputs},) or"
                 f" (batch, {n_inputs}), found {shape if view.ndim else 'a single number'}"
             )
         rows.numbers = <const char *>view.buf
@@ -150,7 +150,7 @@ cdef object row_weights(object reduction, Py_ssize_t n_rows, double *same):
     weights = as_numbers(reduction, "reduction")
     if weights.shape != (n_rows,):
         raise ValueError(
-            f"reduction wants a weight for each of {n_rows} rows,"
+            f"reduction must be a weight for each of {n_rows} rows,"
             f" found {describe_shape(weights.shape)}"
         )
     # They are used before and after others can write to the caller's.

@@ -104,7 +104,7 @@ cdef int fill_tape(mg_tape *tape, object given) except -1:
     tape.entries = <mg_entry *>mg_calloc(n, sizeof(mg_entry))
     tape.outputs = <uint32_t *>mg_calloc(n_outputs, sizeof(uint32_t))
     if tape.entries == NULL or tape.outputs == NULL:
-        raise MemoryError(f"no memory for a program of {n} entries")
+        raise no_memory(f"a program of {n} entries")
     memcpy(tape.outputs, outputs, n_outputs * sizeof(uint32_t))
     for i in range(n):
         if ops[i] >= n_names or codes[ops[i]] == <int>MG_N_OPS:

@@ -37,7 +37,7 @@ cdef PyObject *value_backward(PyObject *self, PyObject *unused) except NULL:
     cdef mg_status st = mg_order_build(&arena, node_of(self), MG_ORDER_ACTIVE, &order)
     if st != MG_OK:
         give_order(&order)
-        raise MemoryError("no memory for the order of the graph's nodes")
+        raise no_memory("the order of the graph's nodes")
     arena.grad[node_of(self)] = 1.0
     n_sweeps += 1
     st = mg_backward_sweep(&arena, &order, call_custom, NULL, &failure)
@@ -63,7 +63,7 @@ cdef PyObject *value_zero_grad(PyObject *self, PyObject *unused) except NULL:
                 arena.grad[order.nodes[i]] = 0.0
     give_order(&order)
     if st != MG_OK:
-        raise MemoryError("no memory for the order of the graph's nodes")
+        raise no_memory("the order of the graph's nodes")
     Py_INCREF(Py_None)
     return Py_None
 

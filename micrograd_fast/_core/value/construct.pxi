@@ -212,7 +212,7 @@ cdef dict arguments_of(tuple args, dict kwargs):
         else:
             take_argument(found, MEANINGS[name], entry)
     if "data" not in found:
-        raise TypeError("Value() wants data, a real number, as its first argument")
+        raise TypeError("data, the first argument of Value(), must be a real number, found none")
     return found
 
 

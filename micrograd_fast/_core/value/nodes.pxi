@@ -21,7 +21,7 @@ def structure_changed():
 cdef int expand_neuron(mg_node node) except -1:
     """Make the scalar graph of a fused neuron appear."""
     if arena.meta[node].arity == MG_FUSED and mg_neuron_expand(&arena, node) != MG_OK:
-        raise MemoryError("no memory for the scalar graph of a neuron")
+        raise no_memory("the scalar graph of a neuron")
     return 0
 
 
@@ -30,7 +30,7 @@ cdef int make_ordinary(mg_node node) except -1:
     if arena.meta[node].flags & MG_PARAMETER:
         structure_changed()
         if mg_layer_block_dissolve(&arena, arena.aux[node].block) != MG_OK:
-            raise MemoryError("no memory for the scalar graphs of a layer")
+            raise no_memory("the scalar graphs of a layer")
     return 0
 
 
@@ -46,7 +46,7 @@ cdef inline int note_data_write(mg_node node) except -1:
     """To be called before the data of a node is assigned, whoever does it."""
     if arena.meta[node].flags & MG_PARAMETER:
         if mg_layer_block_before_write(&arena, arena.aux[node].block) != MG_OK:
-            raise MemoryError("no memory to keep the weights that live graphs were made with")
+            raise no_memory("the weights that live graphs were made with")
     elif arena.meta[node].op != MG_LEAF:
         # A program would compute it again, so none is made of it.
         arena.meta[node].flags |= MG_ASSIGNED
