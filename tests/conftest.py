@@ -11,6 +11,7 @@ The oracles are imported here so that a missing one stops the whole suite with i
 that quietly tests less is worth less than none.
 """
 
+import _testcapi  # noqa: F401 - CPython's own, with which memory runs out where tests want it to
 import gc
 import importlib
 import sys

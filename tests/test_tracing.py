@@ -561,7 +561,6 @@ NO_MEMORY = """
 
 @pytest.mark.parametrize("length", [1, 10_000])
 def test_running_out_of_memory_while_tracing_leaves_nothing_watched(length):
-    pytest.importorskip("_testcapi")
     assert run_python(NO_MEMORY.replace("LENGTH", str(length))) == "done\n"
 
 

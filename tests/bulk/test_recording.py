@@ -331,11 +331,9 @@ RECORDING_MEMORY = """
 
 
 def test_running_out_of_memory_while_recording_leaves_nothing_watched():
-    pytest.importorskip("_testcapi")
     assert run_python(RECORDING_MEMORY) == "done\n"
 
 
 @pytest.mark.parametrize("many_handles", [0, 1])
 def test_running_out_of_memory_leaves_everything_as_it_was(many_handles):
-    pytest.importorskip("_testcapi")
     assert run_python(MEMORY, many_handles) == "done\n"

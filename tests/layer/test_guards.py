@@ -450,7 +450,6 @@ print("ok")
 
 
 def test_memory_that_runs_out_in_a_call_leaves_no_node_behind():
-    pytest.importorskip("_testcapi")
     assert run_python(MEMORY_RUNS_OUT).strip() == "ok"
 
 

@@ -3,7 +3,9 @@
 import ast
 import inspect
 import io
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -343,6 +345,72 @@ def test_mypy_refuses_what_the_engine_refuses(tmp_path):
     )
     refused = set(re.findall(r"^program\.py:(\d+): error", finished.stdout, re.MULTILINE))
     assert refused == {str(2 + i) for i in range(len(wrong))}, finished.stdout
+
+
+# Building ----------------------------------------------------------------------------------------
+
+
+def compiled_by_building(folder, environment):
+    """Build in `folder`; the C files that the compiler was called for."""
+    log = folder / "compiled"
+    log.write_text("")
+    finished = subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"],
+        cwd=folder,
+        env=environment | {"COMPILED": str(log)},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return sorted(log.read_text().split())
+
+
+@pytest.mark.slow
+def test_a_build_compiles_what_has_changed_and_nothing_else(tmp_path):
+    """Contents count: new dates change nothing, a header brings those that include it."""
+    for name in ("setup.py", "pyproject.toml", "README.md", "csrc", "micrograd_fast"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    compiler = tmp_path / "notes-and-copies"
+    # Stands in for a compiler: it notes the name, and any object will do.
+    compiler.write_text(
+        f"""#!{sys.executable}
+import os, re, sys
+from pathlib import Path
+names = [name for name in sys.argv if name.endswith(".c")]
+with open(os.environ["COMPILED"], "a") as log:
+    log.writelines(Path(name).name + "\\n" for name in names)
+if "-o" in sys.argv:
+    Path(sys.argv[sys.argv.index("-o") + 1]).touch()
+"""
+    )
+    compiler.chmod(0o755)
+    environment = os.environ | {"CC": str(compiler), "LDSHARED": str(compiler)}
+    everything = compiled_by_building(tmp_path, environment)
+    assert "core.c" in everything
+    assert set(everything) > {path.name for path in (ROOT / "csrc/program").glob("*.c")}
+
+    assert compiled_by_building(tmp_path, environment) == []
+    for path in (tmp_path / "csrc").rglob("*.*"):
+        path.touch()
+    assert compiled_by_building(tmp_path, environment) == []
+
+    header = tmp_path / "csrc/program/strip.h"
+    header.write_text(header.read_text() + "/* another line */\n")
+    including = {
+        path.name
+        for path in (tmp_path / "csrc").rglob("*.c")
+        if "tests" not in path.parts and "program/strip.h" in path.read_text()
+    }
+    again = set(compiled_by_building(tmp_path, environment))
+    assert including <= again < set(everything) - {"pool.c", "ops.c"}
+
+    part = tmp_path / "micrograd_fast/_core/value/errors.pxi"
+    part.write_text(part.read_text() + "# another line\n")
+    assert compiled_by_building(tmp_path, environment) == ["core.c"]
+    assert set(compiled_by_building(tmp_path, environment | {"CFLAGS": "-DOTHER"})) == set(
+        everything
+    )
 
 
 # Files -------------------------------------------------------------------------------------------

@@ -10,8 +10,6 @@ import textwrap
 import pytest
 from support import run_python
 
-pytest.importorskip("_testcapi", reason="comes with CPython, but not with every distribution")
-
 HARNESS = """
 import copy, gc, pickle
 import _testcapi
