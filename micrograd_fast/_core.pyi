@@ -215,6 +215,9 @@ class ParameterGroup:
     def columns(self) -> tuple[list[float], list[float]]: ...
 
 def take_step(groups: Iterable[ParameterGroup]) -> None: ...
+def require_shown(
+    groups: Iterable[ParameterGroup], param_groups: Iterable[dict[str, Any]]
+) -> None: ...
 def take_states(
     groups: Iterable[ParameterGroup],
     states: Iterable[tuple[int, Iterable[float], Iterable[float], bool]],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from .._core import ParameterGroup, first_repeated, take_states, take_step
+from .._core import ParameterGroup, first_repeated, require_shown, take_states, take_step
 from ..engine import Value
 from . import lr_scheduler
 from ._options import check
@@ -91,15 +91,8 @@ class _Optimizer:
 
     def _checked_groups(self) -> list[ParameterGroup]:
         """The groups, if they still have the parameters that `param_groups` shows."""
-        groups = self._groups
-        if len(groups) != len(self.param_groups) or any(
-            group.get("params") is not known.values
-            for group, known in zip(self.param_groups, groups)
-        ):
-            raise ValueError(
-                "the params of param_groups must stay as they are; add_param_group adds some"
-            )
-        return groups
+        require_shown(self._groups, self.param_groups)
+        return self._groups
 
     def zero_grad(self) -> None:
         """Set the gradient of every parameter to 0."""

@@ -191,6 +191,22 @@ cdef list own_groups(object groups):
     return known
 
 
+def require_shown(groups, param_groups):
+    """Raise unless `param_groups` are dicts that have the parameters of the groups, in order."""
+    cdef list known = own_groups(groups)
+    cdef Py_ssize_t n_shown = 0
+    for shown in param_groups:
+        if n_shown == len(known) or shown.get("params") is not (
+            (<ParameterGroup>known[n_shown]).values
+        ):
+            break
+        n_shown += 1
+    else:
+        if n_shown == len(known):
+            return
+    raise ValueError("the params of param_groups must stay as they are; add_param_group adds some")
+
+
 def take_step(groups):
     """Make the step that each group has been told, in all of them or, on an error, in none."""
     cdef list known = own_groups(groups)
