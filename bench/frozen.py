@@ -14,6 +14,7 @@ from .kinds import AT_LEAST, AT_MOST, Result, Row, TimedRow, expect, format_seco
 from .timing import Effort, Side, repeated
 from .training import (
     DIGITS,
+    DIGITS_RATE,
     LARGE,
     MOONS_RATE,
     N_CHECKED_STEPS,
@@ -378,7 +379,7 @@ def classify_frozen(sizes, batch_size, fast=False, dtype="float64") -> Side:
     loss = -micrograd_fast.dot(is_class, micrograd_fast.log_softmax(model(x)))
     program = compile(loss, [*x, *is_class], fast=fast, dtype=dtype)
     rows = numpy.hstack([numpy.array(images), numpy.eye(sizes[-1])[classes]])
-    optimizer = SGD(model.parameters(), lr=0.01)
+    optimizer = SGD(model.parameters(), lr=DIGITS_RATE)
 
     def step():
         optimizer.zero_grad()
@@ -395,7 +396,12 @@ def classify_sklearn() -> Side:
     neural_network = peer("sklearn.neural_network")
     _, images, classes = classifier(DIGITS, 32)
     model = neural_network.MLPClassifier(
-        DIGITS[1:-1], solver="sgd", learning_rate_init=0.01, momentum=0.0, alpha=0.0, batch_size=32
+        DIGITS[1:-1],
+        solver="sgd",
+        learning_rate_init=DIGITS_RATE,
+        momentum=0.0,
+        alpha=0.0,
+        batch_size=32,
     )
     images, classes = numpy.array(images), numpy.array(classes)
     labels = numpy.arange(10)

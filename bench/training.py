@@ -18,6 +18,9 @@ from .timing import ROOT, Effort, MissingPeerError, Side, repeated
 DIGITS = [64, 64, 32, 10]
 LARGE = [784, 256, 128, 10]
 N_CHECKED_STEPS = 5
+# The same step is taken again and again, and must stay the same work: with a rate that teaches
+# something, the gradients would come to be numbers too small for the processor's fast ways.
+DIGITS_RATE = 1e-6
 MOONS_RATE = demo.learning_rate(0, 100)
 
 # Two moons ---------------------------------------------------------------------------------------
@@ -114,7 +117,7 @@ def classify(sizes: list[int], batch_size: int) -> Side:
     """Time a step of cross entropy and gradient descent on one sample or a batch of them."""
     numpy = peer("numpy")
     model, images, classes = classifier(sizes, batch_size)
-    optimizer = SGD(model.parameters(), lr=0.01)
+    optimizer = SGD(model.parameters(), lr=DIGITS_RATE)
     x, y = (numpy.array(images), classes) if batch_size > 1 else (images[0], classes[0])
 
     def step():
@@ -133,7 +136,7 @@ def classify_torch(sizes: list[int], batch_size: int, dtype: str = "float64") ->
     model, images, classes = classifier(sizes, batch_size)
     twin = torch_twin(torch, model).to(getattr(torch, dtype))
     images, classes = torch.tensor(images, dtype=getattr(torch, dtype)), torch.tensor(classes)
-    optimizer = torch.optim.SGD(twin.parameters(), lr=0.01)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=DIGITS_RATE)
 
     def step():
         loss = torch.nn.functional.cross_entropy(twin(images), classes)
