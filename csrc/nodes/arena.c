@@ -261,6 +261,11 @@ static void free_dying(mg_arena *arena) {
 #undef DROP
 #undef HAND_OVER
     arena->releasing = 0;
+    /* Nobody is left whose place the next nodes could take: they are to lie side by side again. */
+    if (arena->n_live == 0) {
+        arena->free = arena->spans = MG_NO_NODE;
+        arena->top = 0;
+    }
 }
 
 void mg_arena_release_use(mg_arena *arena, mg_node node) {

@@ -39,6 +39,23 @@ static void a_rebuilt_graph_gets_its_slots_back(void) {
     test_arena_end(arena);
 }
 
+static void an_empty_arena_begins_anew(void) {
+    mg_arena *arena = test_arena_new();
+    mg_node nodes[4];
+    for (int i = 0; i < 4; i++) {
+        nodes[i] = held(arena, mg_arena_leaf(arena, 1.0));
+        arena->mark[nodes[i]] = 1;
+    }
+    const int freed[4] = {1, 3, 0, 2};
+    for (int i = 0; i < 4; i++) mg_arena_release(arena, nodes[freed[i]]);
+    for (mg_node i = 0; i < 4; i++) {
+        nodes[i] = held(arena, mg_arena_leaf(arena, 1.0));
+        CHECK(nodes[i] == i && arena->mark[i] == 0);
+    }
+    for (int i = 0; i < 4; i++) mg_arena_release(arena, nodes[i]);
+    test_arena_end(arena);
+}
+
 static int n_acquired, n_dropped;
 static mg_arena *hooked;
 
@@ -154,6 +171,7 @@ static void spans_of_any_length_share_the_columns(void) {
 void test_arena(void) {
     a_long_chain_is_freed_without_recursion();
     a_rebuilt_graph_gets_its_slots_back();
+    an_empty_arena_begins_anew();
     pinned_handles_are_held_by_each_use();
     extra_records_go_with_their_node();
     failed_growth_changes_nothing();
