@@ -293,6 +293,9 @@ def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -
 
 
 def _is_value(candidate: object) -> bool:
+    """Whether it is a Value of some engine. To look at `_prev` of ours would expand a neuron."""
+    if isinstance(candidate, Value):
+        return True
     return hasattr(candidate, "backward") and hasattr(candidate, "_prev")
 
 

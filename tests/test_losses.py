@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from support import trace
 
-from micrograd_fast import Value, losses, reference
+from micrograd_fast import MLP, Value, _core, losses, reference
 
 SEED = 30
 
@@ -85,6 +85,20 @@ def test_softmax_sums_to_one_and_does_not_overflow():
     assert sum(p.data for p in probabilities) == pytest.approx(1.0, rel=1e-15)
     wanted = torch.softmax(torch.tensor([1000.0, 999.0, -1000.0], dtype=torch.float64), 0)
     assert [p.data for p in probabilities] == pytest.approx(wanted.tolist(), rel=1e-14)
+
+
+def test_a_loss_leaves_the_neurons_of_a_layer_as_they_are():
+    def nodes_of_loss(logits):
+        before = _core.arena_stats()["live_nodes"]
+        loss = losses.cross_entropy(logits, 1)
+        return _core.arena_stats()["live_nodes"] - before, loss
+
+    random.seed(3)
+    outputs = MLP(4, [5, 3])([1.0, -2.0, 0.5, 3.0])
+    of_neurons = nodes_of_loss(outputs)
+    of_leaves = nodes_of_loss([Value(v.data) for v in outputs])
+    assert of_neurons[0] == of_leaves[0]
+    assert of_neurons[1].data == of_leaves[1].data
 
 
 SOFTMAXES = {
