@@ -45,8 +45,11 @@ _MOST_UNPACKED = 32
 _LEAST_UNPACKED = 1 << 20
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
+# A file without names, as they were before.
+_NAMELESS_FORMAT = "micrograd_fast program 1"
+
+_NAME_COLUMNS = ("names", "name_lengths")
 _FILE_COLUMNS = (
-    "format",
     *_core.TAPE_COLUMNS,
     "outputs",
     "operations",
@@ -66,8 +69,9 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     leaf (0 a constant, 1 an input, 2 a parameter), the operands ``a`` and ``b`` (of a leaf: its
     number among its kind), and the immediates ``k`` and ``h`` (a constant's value is ``k``);
     then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``, ``dtype``, the
-    parameters' ``data``, and ``format``, which says what it is. Whatever else is in the archive is
-    not looked at.
+    parameters' ``data``, the bytes of the ``names`` of inputs and parameters in UTF-8, one after
+    the other, with their ``name_lengths``, and ``format``, which says what it is. Whatever else is
+    in the archive is not looked at.
 
     Parameters
     ----------
@@ -114,8 +118,8 @@ def _read_columns(file: BinaryIO) -> dict[str, npt.NDArray[Any]]:
     most = max(_LEAST_UNPACKED, _MOST_UNPACKED * os.fstat(file.fileno()).st_size)
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
-        columns = {}
-        for name in _FILE_COLUMNS:
+
+        def read(name: str) -> npt.NDArray[Any]:
             member = members.get(f"{name}.npy")
             if member is None:
                 raise ValueError(f"it has no {name!r}")
@@ -128,8 +132,13 @@ def _read_columns(file: BinaryIO) -> dict[str, npt.NDArray[Any]]:
                 raise ValueError(f"its {name!r} is encrypted, or packed in a way of its own")
             # To read it to its end would unpack it to its end, whatever size it says it has.
             with archive.open(member) as stream:
-                columns[name] = _array_of(stream.read(member.file_size), name)
-    return columns
+                return _array_of(stream.read(member.file_size), name)
+
+        found = str(read("format"))
+        if found not in (_core.PROGRAM_FORMAT, _NAMELESS_FORMAT):
+            raise ValueError(f"its format must be {_core.PROGRAM_FORMAT!r}, found {found!r}")
+        wanted = _FILE_COLUMNS if found == _NAMELESS_FORMAT else (*_FILE_COLUMNS, *_NAME_COLUMNS)
+        return {name: read(name) for name in wanted}
 
 
 def _array_of(content: bytes, name: str) -> npt.NDArray[Any]:
@@ -157,9 +166,6 @@ def _array_of(content: bytes, name: str) -> npt.NDArray[Any]:
 
 
 def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
-    found = str(columns["format"])
-    if found != _core.PROGRAM_FORMAT:
-        raise ValueError(f"its format must be {_core.PROGRAM_FORMAT!r}, found {found!r}")
     tape: dict[str, Any] = {
         # Only the order of the bytes may be another one: a cast would hide damage.
         name: columns[name].astype(code, casting="equiv").tobytes()
@@ -175,13 +181,33 @@ def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
     tape["n_inputs"] = int(columns["n_inputs"])
     tape["dtype"] = str(columns["dtype"])
     data = columns["data"].astype("d", casting="equiv")
+    if "names" in columns:
+        names = _names_of_columns(columns)
+        tape["input_names"] = names[: tape["n_inputs"]]
+        tape["parameter_names"] = names[tape["n_inputs"] :]
     return _core.program_of_tape(Program, tape, data.tolist())
+
+
+def _names_of_columns(columns: dict[str, npt.NDArray[Any]]) -> tuple[str, ...]:
+    """The names of the inputs, then those of the parameters."""
+    text = columns["names"].astype("B", casting="equiv").tobytes()
+    lengths = columns["name_lengths"].astype("I", casting="equiv").tolist()
+    names, end = [], 0
+    for length in lengths:
+        begin, end = end, end + length
+        names.append(text[begin:end].decode("utf-8", "surrogatepass"))
+    if end != len(text):
+        raise ValueError(f"its 'names' must have {end} bytes, found {len(text)}")
+    return tuple(names)
 
 
 def compile(
     output: Value | Sequence[Value],
     inputs: Sequence[Value] = (),
     *,
+    parameters: Sequence[Value] | None = None,
+    input_names: Sequence[str] | None = None,
+    parameter_names: Sequence[str] | None = None,
     fast: bool = False,
     dtype: _DType = "float64",
 ) -> Program:
@@ -198,6 +224,12 @@ def compile(
     inputs : sequence of Value, optional
         Leaves; a row has a number for each, in this order. Derivatives by one that the output
         does not depend on are 0.
+    parameters : sequence of Value, optional
+        All other leaves that are no constants, in the order that they are to have everywhere, such
+        as ``model.parameters()``; that of the graph if not given. Derivatives by one that the
+        output does not depend on are 0. A number's Value that is among them is no constant.
+    input_names, parameter_names : sequence of str, optional
+        What to call them; by default their labels and, where they have none, their places.
     fast : bool, optional
         Let it round otherwise than the graph. Products and sums are fused where the machine can
         (fused multiply-add), powers 2, 3, -1, -2, 1/2 and -1/2 are products, quotients and roots,
@@ -223,9 +255,11 @@ def compile(
     Raises
     ------
     TypeError
-        If an output or input is not a Value, or `inputs` no sequence.
+        If an output, input or parameter is not a Value, a name no str, or `inputs`, `parameters`
+        or names no sequence.
     ValueError
-        If there is no output; an input is computed or given twice; a node
+        If there is no output; an input or parameter is computed or given twice, or a parameter of
+        the graph not among those given; there are not as many names as there are Values; a node
         has a Python ``_backward``, no operation that could be done again, or data that was
         assigned after it had been computed; or `dtype` is neither of the two, or "float32"
         without `fast`.
@@ -244,7 +278,16 @@ def compile(
     >>> w.grad
     24.0
     """
-    return freeze(output, "output", inputs, fast, dtype)
+    return freeze(
+        output,
+        "output",
+        inputs,
+        fast,
+        dtype,
+        parameters=parameters,
+        input_names=input_names,
+        parameter_names=parameter_names,
+    )
 
 
 def freeze(
@@ -253,8 +296,12 @@ def freeze(
     inputs: Sequence[Value],
     fast: bool,
     dtype: _DType,
+    **leaves: Any,
 ) -> Program:
-    """Make a program of an output, which messages call `output_name`; see `compile`."""
+    """Make a program of an output, which messages call `output_name`.
+
+    `compile` says more; `leaves` are what it takes for parameters and names.
+    """
     is_sequence = not isinstance(output, Value)
     if isinstance(output, Value):
         outputs = [output]
@@ -266,6 +313,13 @@ def freeze(
         )
     if not outputs:
         raise ValueError("output must be one Value or more, found an empty sequence")
-    if isinstance(inputs, (Value, set, frozenset)) or not hasattr(inputs, "__iter__"):
-        raise TypeError(f"inputs must be a sequence of Values, found {type(inputs).__name__}")
-    return _core.freeze(Program, outputs, inputs, is_sequence, fast, dtype)
+    _check_is_sequence(inputs, "inputs")
+    if leaves.get("parameters") is not None:
+        _check_is_sequence(leaves["parameters"], "parameters")
+    return _core.freeze(Program, outputs, inputs, is_sequence, fast, dtype, **leaves)
+
+
+def _check_is_sequence(values: Any, name: str) -> None:
+    """TypeError for what is no sequence; the order of a set is none."""
+    if isinstance(values, (Value, set, frozenset)) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} must be a sequence of Values, found {type(values).__name__}")

@@ -82,16 +82,26 @@ static mg_status record_root(recorder *r, mg_node root, mg_order *order) {
     return st;
 }
 
-static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots, const mg_node *inputs,
-                        uint32_t n_inputs, mg_order *order) {
-    mg_tape *tape = r->tape;
+static mg_status record_known(recorder *r, const mg_known_leaves *known) {
     mg_status st = MG_OK;
-    for (uint32_t i = 0; st == MG_OK && i < n_inputs; i++) {
+    for (uint32_t i = 0; st == MG_OK && i < known->n_inputs; i++) {
         mg_entry entry = {.a = i, .op = MG_LEAF, .leaf = MG_INPUT};
-        st = append(r, inputs[i], entry);
-        if (mg_is_custom(r->arena, inputs[i]))
-            *r->refused = (mg_refused){MG_HAS_CLOSURE, inputs[i]};
+        st = append(r, known->inputs[i], entry);
+        if (mg_is_custom(r->arena, known->inputs[i]))
+            *r->refused = (mg_refused){MG_HAS_CLOSURE, known->inputs[i]};
     }
+    for (uint32_t i = 0; st == MG_OK && i < known->n_parameters; i++) {
+        st = append_parameter(r, known->parameters[i]);
+        if (mg_is_custom(r->arena, known->parameters[i]))
+            *r->refused = (mg_refused){MG_HAS_CLOSURE, known->parameters[i]};
+    }
+    return st;
+}
+
+static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots,
+                        const mg_known_leaves *known, mg_order *order) {
+    mg_tape *tape = r->tape;
+    mg_status st = record_known(r, known);
     for (uint32_t i = 0; st == MG_OK && r->refused->refusal == MG_FREEZABLE && i < n_roots; i++) {
         st = record_root(r, roots[i], order);
         tape->outputs[i] = r->place[roots[i]] - 1;
@@ -100,9 +110,9 @@ static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots, con
 }
 
 mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                         const mg_node *inputs, uint32_t n_inputs, mg_tape *tape,
-                         mg_node **parameters, mg_refused *refused) {
-    *tape = (mg_tape){.n_outputs = n_roots, .n_inputs = n_inputs};
+                         const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
+                         mg_refused *refused) {
+    *tape = (mg_tape){.n_outputs = n_roots, .n_inputs = known->n_inputs};
     *parameters = NULL;
     *refused = (mg_refused){MG_FREEZABLE, MG_NO_NODE};
     mg_order order = {0};
@@ -116,7 +126,7 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
     if (!r.place || !tape->outputs)
         st = MG_NO_MEMORY;
     else
-        st = record(&r, roots, n_roots, inputs, n_inputs, &order);
+        st = record(&r, roots, n_roots, known, &order);
     mg_free(r.place);
     mg_order_free(&order);
     if (st != MG_OK || refused->refusal != MG_FREEZABLE) {

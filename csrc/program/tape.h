@@ -1,9 +1,9 @@
 /* A graph as a list: what a frozen program is made from, and what is saved of it.
  *
  * Entries are numbered in depth-first post-order from the first output, then the next: operands
- * before users, operands left to right. The inputs come first, used or not. The order of the
- * operands and of the outputs is all that the order of accumulation depends on, so a tape
- * determines every bit that its program computes.
+ * before users, operands left to right. The inputs come first, used or not, then the parameters
+ * that were known before. The order of the operands and of the outputs is all that the order of
+ * accumulation depends on, so a tape determines every bit that its program computes.
  */
 #ifndef MG_TAPE_H
 #define MG_TAPE_H
@@ -45,13 +45,19 @@ typedef struct {
     mg_node node;
 } mg_refused;
 
-/* Record the graph under some roots. `inputs` are distinct leaves, under the roots or not.
- * *parameters are the other leaves in order, without the literals; the caller frees them with
- * mg_free. On MG_NO_MEMORY, or where `refused` says why not, *tape and *parameters are empty.
- * Neurons under the roots are expanded. */
+/* Leaves that are known before a graph is recorded: distinct, and under the roots or not. */
+typedef struct {
+    const mg_node *inputs, *parameters;
+    uint32_t n_inputs, n_parameters;
+} mg_known_leaves;
+
+/* Record the graph under some roots. *parameters are the known ones, then the other leaves in
+ * order, without the literals; the caller frees them with mg_free. On MG_NO_MEMORY, or where
+ * `refused` says why not, *tape and *parameters are empty. Neurons under the roots are expanded.
+ */
 mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                         const mg_node *inputs, uint32_t n_inputs, mg_tape *tape,
-                         mg_node **parameters, mg_refused *refused);
+                         const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
+                         mg_refused *refused);
 
 /* Whether the numbers of a tape from elsewhere make sense. */
 int mg_tape_is_sound(const mg_tape *tape);

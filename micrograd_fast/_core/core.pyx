@@ -35,7 +35,7 @@ The parts, in the order in which they build on each other; a test holds them to 
         kernels      the choice of instruction sets
     bulk/      many nodes or parameters in one go: sums, recorded formulas, optimizer steps
     program/   frozen programs: rows in, arrays out; the saved record; running; by what to
-               differentiate; Program; making
+               differentiate; names and numbers of the parameters; Program; making
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
 (``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
@@ -101,5 +101,6 @@ include "program/rows.pxi"
 include "program/tape.pxi"
 include "program/engine.pxi"
 include "program/wrt.pxi"
+include "program/parameters.pxi"
 include "program/program.pxi"
 include "program/freeze.pxi"

@@ -212,6 +212,7 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
     cdef mg_node *roots = NULL
     cdef mg_node *parameters = NULL
     cdef mg_refused refused
+    cdef mg_known_leaves known
     cdef mg_status st
     cdef mg_node root = MG_NO_NODE
     cdef uint32_t n_outputs
@@ -252,8 +253,8 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
             formula.n_literals += 1
         root = joined(roots, n_outputs)
         refuse_attributes(root)
-        st = mg_tape_record(&arena, &root, 1, inputs, <uint32_t>len(leaves), &formula.tape,
-                            &parameters, &refused)
+        known = mg_known_leaves(inputs, NULL, <uint32_t>len(leaves), 0)
+        st = mg_tape_record(&arena, &root, 1, &known, &formula.tape, &parameters, &refused)
         if st != MG_OK:
             raise no_memory("a recorded formula")
         if refused.refusal != MG_FREEZABLE:

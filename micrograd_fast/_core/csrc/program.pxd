@@ -41,9 +41,15 @@ cdef extern from "program/tape.h":
         mg_refusal refusal
         mg_node node
 
+    ctypedef struct mg_known_leaves:
+        const mg_node *inputs
+        const mg_node *parameters
+        uint32_t n_inputs
+        uint32_t n_parameters
+
     mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                             const mg_node *inputs, uint32_t n_inputs, mg_tape *tape,
-                             mg_node **parameters, mg_refused *refused)
+                             const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
+                             mg_refused *refused)
     int mg_tape_is_sound(const mg_tape *tape)
     void mg_tape_free(mg_tape *tape)
 

@@ -26,6 +26,8 @@ cdef class FrozenGraph:
     cdef uint64_t bound_at
     cdef tuple parameters
     cdef tuple inputs
+    cdef tuple input_names
+    cdef tuple parameter_names
     cdef bint is_sequence
     cdef object by_inputs  # what wrt.pxi made of "inputs", the default
 

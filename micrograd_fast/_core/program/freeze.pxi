@@ -21,16 +21,25 @@ cdef int check_values(list values, str name) except -1:
     return 0
 
 
-cdef int check_inputs(list inputs) except -1:
-    cdef mg_node node
-    first_places = {}
-    for index, value in enumerate(inputs):
-        node = node_of(<PyObject *>value)
-        if was_computed(node):
-            raise ValueError(f"inputs[{index}], {value!r}, is not a leaf: it was computed")
-        first = first_places.setdefault(id(value), index)
-        if first != index:
-            raise ValueError(f"inputs[{index}] is the same Value as inputs[{first}]")
+cdef int check_leaves(list values, str name, dict first_places) except -1:
+    """Values must be leaves, and none of them where ``first_places`` says that one was before."""
+    for index, value in enumerate(values):
+        if was_computed(node_of(<PyObject *>value)):
+            raise ValueError(f"{name}[{index}], {value!r}, is not a leaf: it was computed")
+        place = f"{name}[{index}]"
+        first = first_places.setdefault(id(value), place)
+        if first is not place:
+            raise ValueError(f"{place} is the same Value as {first}")
+    return 0
+
+
+cdef int check_all_are_named(tuple parameters, Py_ssize_t n_given) except -1:
+    """Where the parameters were given, the graph has no others."""
+    if len(parameters) > n_given:
+        raise ValueError(
+            f"{parameters[n_given]!r} is a leaf of the graph, and must be in inputs or parameters:"
+            f" they lack {len(parameters) - n_given} of its leaves"
+        )
     return 0
 
 
@@ -45,46 +54,64 @@ cdef mg_node *nodes_of(list values) except NULL:
     return nodes
 
 
-def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype):
+def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None,
+           input_names=None, parameter_names=None):
     """Make a program; ``micrograd_fast.compile`` says more."""
     cdef mg_tape tape
     cdef mg_node *roots = NULL
     cdef mg_node *input_nodes = NULL
+    cdef mg_node *given_nodes = NULL
     cdef mg_node *parameter_nodes = NULL
+    cdef mg_known_leaves known
     cdef mg_refused refused
     cdef mg_status st
     cdef uint32_t i
     cdef mg_arithmetic arithmetic = arithmetic_of(fast, dtype)
     # Lists and tuples of our own, made while there are no nodes in hand that could be moved.
-    cdef list output_list = list(outputs), input_list = list(inputs), parameters = []
+    cdef list output_list = list(outputs), input_list = list(inputs), found = []
+    cdef list given = [] if parameters is None else list(parameters)
     cdef tuple input_tuple = tuple(input_list)
+    cdef Names own_input_names = Names(input_names, "input")
+    cdef Names own_parameter_names = Names(parameter_names, "parameter")
     if len(output_list) == 0 or not (is_sequence or len(output_list) == 1):
         raise ValueError(
             f"output must be one Value or a sequence of some, found {len(output_list)}"
         )
     check_values(output_list, "outputs" if is_sequence else "output")
     check_values(input_list, "inputs")
-    check_inputs(input_list)
+    check_values(given, "parameters")
+    first_places = {}
+    check_leaves(input_list, "inputs", first_places)
+    check_leaves(given, "parameters", first_places)
     try:
         roots = nodes_of(output_list)
         input_nodes = nodes_of(input_list)
-        st = mg_tape_record(&arena, roots, <uint32_t>len(output_list), input_nodes,
-                            <uint32_t>len(input_list), &tape, &parameter_nodes, &refused)
+        given_nodes = nodes_of(given)
+        known = mg_known_leaves(input_nodes, given_nodes, <uint32_t>len(input_list),
+                                <uint32_t>len(given))
+        st = mg_tape_record(&arena, roots, <uint32_t>len(output_list), &known, &tape,
+                            &parameter_nodes, &refused)
         if st != MG_OK:
             raise no_memory("the record of the graph")
         if refused.refusal != MG_FREEZABLE:
             raise refusal(&refused)
         try:
             for i in range(tape.n_parameters):
-                parameters.append(adopt(handle_of(parameter_nodes[i])))
-            parameter_tuple = tuple(parameters)
+                found.append(adopt(handle_of(parameter_nodes[i])))
+            all_parameters = tuple(found)
+            if parameters is not None:
+                check_all_are_named(all_parameters, len(given))
+            own_input_names.settle(input_tuple)
+            own_parameter_names.settle(all_parameters)
         except BaseException:
             mg_tape_free(&tape)
             raise
     finally:
         mg_free(parameter_nodes)
+        mg_free(given_nodes)
         mg_free(input_nodes)
         mg_free(roots)
-    return new_program(
-        kind, new_graph(&tape, parameter_tuple, input_tuple, is_sequence, arithmetic)
-    )
+    graph = new_graph(&tape, all_parameters, input_tuple, is_sequence, arithmetic)
+    graph.input_names = own_input_names.names
+    graph.parameter_names = own_parameter_names.names
+    return new_program(kind, graph)

@@ -1,7 +1,7 @@
 # Programs, as users have them.
 
 #: What the file of a saved program says that it is.
-PROGRAM_FORMAT = "micrograd_fast program 1"
+PROGRAM_FORMAT = "micrograd_fast program 2"
 
 
 cdef FrozenGraph graph_of(Program self):
@@ -146,6 +146,7 @@ cdef class Program:
     Attributes
     ----------
     inputs, parameters : tuple of Value
+    input_names, parameter_names : tuple of str
     n_inputs, n_parameters, n_outputs : int
     is_sequence, fast : bool
     dtype : {"float64", "float32"}
@@ -200,13 +201,25 @@ cdef class Program:
 
     @property
     def parameters(self):
-        """The leaves that are not inputs, in the order of the graph, operands first."""
+        """The leaves that are not inputs, in the order that `compile` was given or, where it was
+        given none, that of the graph, operands first."""
         return graph_of(self).parameters
 
     @property
     def inputs(self):
         """The Values that rows have numbers for; new ones where the program was loaded."""
         return graph_of(self).inputs
+
+    @property
+    def input_names(self):
+        """The names that `compile` was given or, where it was given none, the labels that the
+        inputs had, and their places, such as "inputs[0]", where they had none. Saved."""
+        return graph_of(self).input_names
+
+    @property
+    def parameter_names(self):
+        """The same for the parameters."""
+        return graph_of(self).parameter_names
 
     @property
     def n_parameters(self):
@@ -567,6 +580,68 @@ cdef class Program:
         by = wrt_of(graph, wrt, "hessian")
         return second_order(graph, numpy.eye(by.length), rows, reduction, by)
 
+    def get_parameters(self):
+        """Read what all parameters hold.
+
+        Returns
+        -------
+        numpy.ndarray of shape (n_parameters,)
+            In the order of `parameters`.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> program = compile(b - a, parameters=[a, b])
+        >>> program.get_parameters().tolist()
+        [2.0, 3.0]
+        >>> program.set_parameters([5.0, 7.0])
+        >>> program(), a.data
+        (2.0, 5.0)
+        """
+        return parameter_vector(graph_of(self))
+
+    def set_parameters(self, vector):
+        """Assign numbers to the data of all parameters or, on an error, of none.
+
+        Parameters
+        ----------
+        vector : array_like of shape (n_parameters,)
+            In the order of `parameters`.
+
+        Raises
+        ------
+        ValueError
+            For another shape.
+        TypeError
+            For what is not real numbers.
+        """
+        assign_parameters(graph_of(self), vector, False)
+
+    def set_grad(self, vector):
+        """Assign numbers to the gradients of all parameters or, on an error, of none.
+
+        Parameters
+        ----------
+        vector : array_like of shape (n_parameters,)
+            In the order of `parameters`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `set_parameters`.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> a, b = Value(2.0), Value(3.0)
+        >>> program = compile(b * a, parameters=[a, b])
+        >>> program.set_grad(program.value_and_parameter_grad()[1])
+        >>> a.grad, b.grad
+        (3.0, 2.0)
+        """
+        assign_parameters(graph_of(self), vector, True)
+
     def fun(self, parameters=None, rows=(), reduction="mean"):
         """Make a function of the parameters' numbers, as `scipy.optimize.minimize` wants it.
 
@@ -595,9 +670,8 @@ cdef class Program:
 
         Notes
         -----
-        `parameters` is in the order of the graph, which need not be that in which they were made,
-        and so are derivatives by ``wrt="parameters"``. Numbers to start from are
-        ``[p.data for p in program.parameters]``.
+        Numbers to start from are `get_parameters`. Where `compile` was given no parameters, they
+        are in the order of the graph, which need not be that in which they were made.
 
         Examples
         --------
@@ -649,7 +723,15 @@ cdef class Program:
         import numpy
 
         columns = {}
+        # As bytes: NumPy's text ends before a 0, and is as long everywhere as the longest.
+        names = []
+        for name in (*graph_of(self).input_names, *graph_of(self).parameter_names):
+            names.append(name.encode("utf-8", "surrogatepass"))
+        columns["names"] = numpy.frombuffer(b"".join(names), "B")
+        columns["name_lengths"] = numpy.array(list(map(len, names)), "I")
         for name, column in self.tape().items():
+            if name in ("input_names", "parameter_names"):
+                continue
             code = "I" if name == "outputs" else TAPE_COLUMNS.get(name)
             columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
         data = []
@@ -671,12 +753,15 @@ cdef class Program:
             (uint8), ``kind`` of leaf (uint8: 0 a constant, 1 an input, 2 a parameter), operands
             ``a`` and ``b`` (uint32; the number of an input or parameter in ``a``), immediates
             ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order; ``outputs``
-            (uint32); ``n_inputs``; ``is_sequence``; ``fast``; ``dtype``.
+            (uint32); ``n_inputs``; ``is_sequence``; ``fast``; ``dtype``; ``input_names`` and
+            ``parameter_names``, tuples of str.
         """
         packed = packed_tape(&graph_of(self).program.tape)
         packed["is_sequence"] = self.is_sequence
         packed["fast"] = self.fast
         packed["dtype"] = self.dtype
+        packed["input_names"] = self.input_names
+        packed["parameter_names"] = self.parameter_names
         return packed
 
     def __reduce__(self):
@@ -772,9 +857,12 @@ def program_of_tape(kind, packed, parameters):
         for i in range(tape.n_inputs):
             inputs.append(Value(0.0))
         all_parameters, all_inputs = tuple(values), tuple(inputs)
+        # Programs that were kept before there were names have none.
+        input_names = names_of_tape(packed, "input", all_inputs)
+        parameter_names = names_of_tape(packed, "parameter", all_parameters)
     except BaseException:
         mg_tape_free(&tape)
         raise
-    return new_program(
-        kind, new_graph(&tape, all_parameters, all_inputs, is_sequence, arithmetic)
-    )
+    graph = new_graph(&tape, all_parameters, all_inputs, is_sequence, arithmetic)
+    graph.input_names, graph.parameter_names = input_names, parameter_names
+    return new_program(kind, graph)
