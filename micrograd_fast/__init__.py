@@ -41,10 +41,12 @@ from .losses import (
 )
 from .nn import MLP, Layer, Module, Neuron
 from .program import Program, compile, load_program
+from .tables import Index, take
 from .tracing import jit
 
 __all__ = [
     "MLP",
+    "Index",
     "Layer",
     "Module",
     "Neuron",
@@ -74,5 +76,6 @@ __all__ = [
     "show_config",
     "softmax",
     "sum",
+    "take",
     "where",
 ]

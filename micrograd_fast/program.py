@@ -51,6 +51,7 @@ _NAMELESS_FORMAT = "micrograd_fast program 1"
 _NAME_COLUMNS = ("names", "name_lengths")
 _FILE_COLUMNS = (
     *_core.TAPE_COLUMNS,
+    "candidates",
     "outputs",
     "operations",
     "n_inputs",
@@ -68,10 +69,11 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     columns ``op`` (a place in ``operations``, the list of names; "leaf" for a leaf), ``kind`` of a
     leaf (0 a constant, 1 an input, 2 a parameter), the operands ``a`` and ``b`` (of a leaf: its
     number among its kind), and the immediates ``k`` and ``h`` (a constant's value is ``k``);
-    then ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``, ``dtype``, the
-    parameters' ``data``, the bytes of the ``names`` of inputs and parameters in UTF-8, one after
-    the other, with their ``name_lengths``, and ``format``, which says what it is. Whatever else is
-    in the archive is not looked at.
+    then ``candidates`` (entries, of which a "join" has ``b`` from the one numbered ``a`` on, for a
+    "take" to choose from), ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``,
+    ``dtype``, the parameters' ``data``, the bytes of the ``names`` of inputs and parameters in
+    UTF-8, one after the other, with their ``name_lengths``, and ``format``, which says what it is.
+    Whatever else is in the archive is not looked at.
 
     Parameters
     ----------
@@ -169,7 +171,7 @@ def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
     tape: dict[str, Any] = {
         # Only the order of the bytes may be another one: a cast would hide damage.
         name: columns[name].astype(code, casting="equiv").tobytes()
-        for name, code in {**_core.TAPE_COLUMNS, "outputs": "I"}.items()
+        for name, code in {**_core.TAPE_COLUMNS, "candidates": "I", "outputs": "I"}.items()
     }
     for name in ("is_sequence", "fast"):
         if columns[name].dtype != bool:

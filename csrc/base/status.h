@@ -8,6 +8,7 @@ typedef enum {
     MG_ZERO_DIVISION, /* 0 ** negative, or a division by 0 in a derivative */
     MG_OVERFLOW,      /* finite operands, infinite exp or ** */
     MG_DOMAIN,        /* no real value here: log(-1), (-8) ** 0.5, sin(inf) */
+    MG_INDEX,         /* an index that is not the place of one of those to choose from */
     MG_CALLBACK,      /* a caller's hook failed and has kept the reason */
 } mg_status;
 

@@ -2,12 +2,26 @@
  * that was assigned after the forward pass counts, as in the reference. */
 #include "graph/backward.h"
 
+#include "nodes/take.h"
+
 static void local_backward(mg_arena *arena, mg_node node) {
     mg_extra *extra = arena->aux[node].extra;
     if (extra->n_values == 0) return;
     const mg_node *operands = mg_extra_operands(extra);
     for (uint32_t i = 0; i < extra->n_operands; i++)
         arena->grad[operands[i]] += extra->values[i] * arena->grad[node];
+}
+
+static mg_status take_backward(mg_arena *arena, mg_node node, mg_failure *failure) {
+    const mg_node taken = mg_taken(arena, node);
+    if (taken == MG_NO_NODE) {
+        const mg_node *candidates;
+        const double n = mg_candidates(arena, node, &candidates);
+        *failure = (mg_failure){node, arena->data[arena->operands[node].b], n};
+        return MG_INDEX;
+    }
+    arena->grad[taken] += arena->grad[node];
+    return MG_OK;
 }
 
 static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *failure) {
@@ -21,8 +35,11 @@ static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *fai
     switch (op) {
     case MG_LEAF:
     case MG_NEURON: /* in runs, by mg_call_backward */
+    case MG_JOIN:
     case MG_N_OPS:
         break;
+    case MG_TAKE:
+        return take_backward(arena, node, failure);
     case MG_LOCAL:
         local_backward(arena, node);
         break;
@@ -53,9 +70,10 @@ mg_status mg_backward_node(mg_arena *arena, mg_node node, mg_failure *failure) {
     return propagate(arena, node, failure);
 }
 
-/* A branch that is not taken is not gone through: nothing in it may fail, and it gives no gradient
- * anything, not even a nan. From the first closed branch on, a sweep remembers which nodes some
- * propagated node has as an operand, by number; NULL before, when all are. */
+/* A branch that is not taken, and a candidate that is not, is not gone through: nothing in it may
+ * fail, and it gives no gradient anything, not even a nan. From the first closed branch or choice
+ * on, a sweep remembers which nodes some propagated node goes on to, by number; NULL before, when
+ * all are. */
 typedef uint8_t *mg_needed;
 
 static inline int is_closed(mg_arena *arena, mg_node node) {
@@ -63,7 +81,23 @@ static inline int is_closed(mg_arena *arena, mg_node node) {
            arena->data[arena->operands[node].b] == 0.0;
 }
 
+/* Whether a node does not go on to all of its operands. */
+static inline int leaves_out(mg_arena *arena, mg_node node) {
+    return is_closed(arena, node) ||
+           (arena->meta[node].op == MG_TAKE && !mg_is_custom(arena, node));
+}
+
+/* What an index is computed from gets no gradient of the TAKE. */
+static void need_taken(mg_arena *arena, mg_node node, mg_needed needed) {
+    const mg_node taken = mg_taken(arena, node);
+    if (taken != MG_NO_NODE) needed[taken] = 1;
+}
+
 static void need_operands(mg_arena *arena, mg_node node, mg_needed needed) {
+    if (arena->meta[node].op == MG_TAKE && !mg_is_custom(arena, node)) {
+        need_taken(arena, node, needed);
+        return;
+    }
     if (arena->meta[node].arity == MG_FUSED) {
         const mg_call *call = arena->aux[node].call;
         for (uint32_t i = 0; call->inputs && i < call->n_in; i++)
@@ -116,7 +150,7 @@ mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_ba
             st = propagate(arena, node, failure);
         if (needed)
             need_operands(arena, node, needed);
-        else if (st == MG_OK && is_closed(arena, node)) {
+        else if (st == MG_OK && leaves_out(arena, node)) {
             *failure = (mg_failure){node, 0.0, 0.0};
             st = begin_to_need(arena, order, i, &needed);
         }
@@ -128,6 +162,14 @@ mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_ba
 double mg_local_gradient(const mg_arena *arena, mg_node node, uint32_t index, mg_status *st) {
     const mg_op op = (mg_op)arena->meta[node].op;
     if (op == MG_LOCAL) return arena->aux[node].extra->values[index];
+    if (op == MG_JOIN) return -0.0;
+    if (op == MG_TAKE) {
+        const mg_node *candidates;
+        const uint32_t n = mg_candidates(arena, node, &candidates);
+        const uint32_t place = mg_place(arena->data[arena->operands[node].b], n);
+        if (place == n) *st = MG_INDEX;
+        return index == place && index < n ? 1.0 : -0.0;
+    }
     const mg_operands pair = arena->operands[node];
     double a = arena->data[pair.a], b = 0.0, y = arena->data[node], k, h;
     if (arena->meta[node].arity == 2) b = arena->data[pair.b];

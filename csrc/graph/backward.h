@@ -23,7 +23,8 @@ mg_status mg_backward_node(mg_arena *arena, mg_node node, mg_failure *failure);
 mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_backward custom,
                             void *context, mg_failure *failure);
 
-/* The derivative of `node` by its operand number `index`. */
+/* The derivative of `node` by its operand number `index`; of a TAKE, by one of the candidates or,
+ * behind them, the index. */
 double mg_local_gradient(const mg_arena *arena, mg_node node, uint32_t index, mg_status *st);
 
 #endif

@@ -25,7 +25,9 @@ static int will_fail(const mg_arena *arena, mg_node node) {
 }
 
 void mg_fusion_check_node(mg_fusion *fusion, mg_node node) {
-    if (will_fail(fusion->arena, node)) fusion->conflict = 1;
+    /* A TAKE gives to candidates that were met under its JOIN, perhaps long before. */
+    if (fusion->arena->meta[node].op == MG_TAKE || will_fail(fusion->arena, node))
+        fusion->conflict = 1;
 }
 
 void mg_fusion_close_open(mg_fusion *fusion, mg_node neuron) {

@@ -5,8 +5,8 @@
  * That makes a difference only if something met there adds to the same gradients. So while a
  * traversal is inside such an input, the neuron is *open*: the inputs that it has passed carry
  * MG_OPEN_INPUT, and its row is counted in the block's open rows. Meeting one of them again is a
- * conflict, as is a custom backward, which could see the difference, and a node without a
- * derivative, at which the sweep will end before its time. The order is then made again with
+ * conflict, as is a custom backward, which could see the difference, a node without a derivative,
+ * at which the sweep will end before its time, and a TAKE. The order is then made again with
  * neurons expanded.
  *
  * Only the first neuron of a call to be met looks at the inputs: for the others there is nothing

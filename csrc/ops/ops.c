@@ -18,6 +18,12 @@ const mg_op_info mg_ops[MG_N_OPS] = {
                    .label = "",
                    .wanted = "",
                    .doc = "A weighted sum and its activation."},
+    [MG_JOIN] = {.name = "join", .label = "", .wanted = "", .doc = "Values to choose from."},
+    [MG_TAKE] = {.name = "take",
+                 .label = "take",
+                 .wanted = "",
+                 .doc = "One of several Values, chosen by an index.",
+                 .arity = 2},
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb,         \
            value_errors, slope_errors, wanted, doc, k_name, k_default, h_name, h_default)         \
     [MG_##ID] = {#name,                                                                           \
@@ -230,6 +236,8 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
     case MG_LEAF:
     case MG_LOCAL:
     case MG_NEURON:
+    case MG_JOIN:
+    case MG_TAKE:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                \
@@ -247,6 +255,8 @@ mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double 
     case MG_LEAF:
     case MG_LOCAL:
     case MG_NEURON:
+    case MG_JOIN:
+    case MG_TAKE:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb, ...)    \

@@ -17,13 +17,16 @@
 _Static_assert(FLT_EVAL_METHOD == 0, "doubles must be evaluated as doubles (use SSE2 on x86)");
 #endif
 
-/* Three kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
+/* Five kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
  * number of operands and carries its derivatives as numbers (or none at all); a NEURON stands for
- * a whole weighted sum and its activation (layer/call.h). */
+ * a whole weighted sum and its activation (layer/call.h); a JOIN is a list of operands, which a
+ * TAKE chooses one of by an index (nodes/take.h). */
 typedef enum {
     MG_LEAF,
     MG_LOCAL,
     MG_NEURON,
+    MG_JOIN,
+    MG_TAKE,
 #define OP(ID, ...) MG_##ID,
 #include "ops/ops.def"
 #undef OP
@@ -114,6 +117,13 @@ static inline double mg_div(double a, double b, mg_status *st) {
     return a / b;
 }
 
+/* The place that an index names among n; n if it is not a whole number from 0 on and below n. */
+static inline uint32_t mg_place(double index, uint32_t n) {
+    if (!(index >= 0.0 && index < n)) return n;
+    const uint32_t place = (uint32_t)index;
+    return place == index ? place : n;
+}
+
 /* The value of one operation. `op` must be a row of the table. On failure *st is set and the
  * result means nothing. With a constant `op` the switch folds away. */
 static inline double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st) {
@@ -122,6 +132,8 @@ static inline double mg_op_value(mg_op op, double a, double b, double k, double 
     case MG_LEAF:
     case MG_LOCAL:
     case MG_NEURON:
+    case MG_JOIN:
+    case MG_TAKE:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, ...)                                      \
@@ -142,6 +154,8 @@ static inline double mg_op_adjoint_a(mg_op op, double a, double b, double k, dou
     case MG_LEAF:
     case MG_LOCAL:
     case MG_NEURON:
+    case MG_JOIN:
+    case MG_TAKE:
     case MG_N_OPS:
         break;
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                           \

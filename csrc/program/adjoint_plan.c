@@ -15,8 +15,8 @@ static int is_interior(const mg_schedule *s, uint32_t i) { return s->kind[i] >= 
 /* The reverse sweep from an output: its entries, root first, and where each stands in it. */
 typedef struct {
     uint32_t *entries, n;
-    uint32_t *position; /* by entry; UINT32_MAX where the output does not depend on it */
-    uint8_t *n_visited; /* of mg_tape_walk */
+    uint32_t *position;  /* by entry; UINT32_MAX where the output does not depend on it */
+    uint32_t *n_visited; /* of mg_tape_walk */
     uint32_t *stack;
 } sweep;
 
@@ -35,7 +35,7 @@ static void find_sweep(const mg_schedule *s, uint32_t root, sweep *w) {
         w->n_visited[w->entries[i]] = 0;
         w->position[w->entries[i]] = UINT32_MAX;
     }
-    w->n = mg_tape_walk(s->entry, root, w->entries, w->n_visited, w->stack);
+    w->n = mg_tape_walk(s->entry, s->candidates, root, w->entries, w->n_visited, w->stack);
     for (uint32_t i = 0; i < w->n / 2; i++) {
         const uint32_t late = w->entries[w->n - 1 - i];
         w->entries[w->n - 1 - i] = w->entries[i];
@@ -72,12 +72,11 @@ static void check_sums_in_sweep(mg_schedule *s, const sweep *w, uint32_t *last) 
  * such share where all are of one height above the leaves. */
 static void check_sums_by_height(mg_schedule *s, uint32_t *height) {
     for (uint32_t i = 0; i < s->n; i++) {
-        const mg_entry *e = &s->entry[i];
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_operands_of(s, i, &operands);
         height[i] = 0;
-        for (uint8_t j = 0; j < e->arity; j++) {
-            const uint32_t operand = height[j == 0 ? e->a : e->b];
-            if (operand >= height[i]) height[i] = operand + 1;
-        }
+        for (uint32_t j = 0; j < n_operands; j++)
+            if (height[operands[j]] >= height[i]) height[i] = height[operands[j]] + 1;
     }
     for (uint32_t i = 0; i < s->n_sums; i++) {
         mg_sum *sum = &s->sums[i];
@@ -92,11 +91,24 @@ static void check_sums_by_height(mg_schedule *s, uint32_t *height) {
     }
 }
 
+/* Where TAKEs give their shares is not known before the rows are: no sum whose operands may be
+ * chosen gives all its shares at once. Those of leaves are added up in order anyway. */
+static void set_joined_apart(mg_schedule *s) {
+    for (uint32_t i = 0; i < s->n_sums; i++) {
+        mg_sum *sum = &s->sums[i];
+        for (uint32_t j = 0; j <= sum->n_in; j++) {
+            const uint32_t operand = j < sum->n_in ? sum->x[j] : sum->start;
+            if (s->joined[operand] && !mg_is_weight(s, operand)) sum->apart = 1;
+        }
+    }
+}
+
 /* How many times the entries of the tape the sweeps that check its sums may be long. */
 #define MOST_SWEEPS 8
 
 void mg_adjoint_plan_check_sums(mg_schedule *s) {
     if (s->n_sums == 0) return;
+    if (s->program->tape.n_candidates > 0) set_joined_apart(s);
     uint32_t *last = mg_pool_take(&s->work, s->n, sizeof *last);
     sweep w = new_sweep(s, &s->work);
     if (s->work.failed) return;
@@ -112,9 +124,9 @@ void mg_adjoint_plan_check_sums(mg_schedule *s) {
     if (o < n_outputs) check_sums_by_height(s, last);
 }
 
-/* One share of a leaf that has several, and where it stands in the order. */
+/* One share of a leaf that has several, or of a TAKE, and where it stands in the order. */
 typedef struct {
-    uint32_t leaf; /* entry */
+    uint32_t leaf; /* entry; that of the TAKE */
     uint32_t order;
     mg_slot slot;
 } use;
@@ -125,13 +137,18 @@ typedef struct {
     mg_pool work;
     sweep sweep;
     uint8_t *adds_up;     /* inputs whose shares come in order into one slot */
+    uint8_t *reached;     /* entries that some share may come to */
     mg_run_key *last_key; /* of the last share that an entry is given */
     mg_slot *adjoint;
     mg_slot *free;
     uint32_t n_free;
     use *uses;
     uint32_t n_uses;
-    uint32_t n_steps, n_blocks, n_runs, n_rows;
+    /* By JOIN: whether a TAKE has come, where its shares go, whether some are of parameters. */
+    uint8_t *met_join, *has_parameters;
+    mg_slot **to;
+    uint8_t *chosen; /* parameters that are candidates of TAKEs of the way back */
+    uint32_t n_steps, n_blocks, n_takes, n_runs, n_rows;
 } planner;
 
 /* Whether the shares of an entry come into one slot, in order. */
@@ -145,12 +162,23 @@ static mg_run_key later(const planner *p, uint32_t operand, mg_run_key latest) {
     return mg_run_is_before(latest, p->last_key[operand]) ? p->last_key[operand] : latest;
 }
 
+/* A TAKE may give its share to any candidate. */
+static mg_run_key run_after_candidates(planner *p, const mg_entry *e, mg_run_key latest) {
+    const mg_entry *join = &p->s->entry[e->a];
+    const uint32_t *candidates = p->s->candidates + join->a;
+    for (uint32_t j = 0; j < join->b; j++) latest = later(p, candidates[j], latest);
+    const mg_run_key run = mg_run_not_before(latest, MG_TAKE);
+    for (uint32_t j = 0; j < join->b; j++) p->last_key[candidates[j]] = run;
+    return run;
+}
+
 /* The first run in which an entry can give its shares: after those that it is given, and not
  * before those that its operands were given earlier in the sweep. */
 static mg_run_key run_after_shares(planner *p, uint32_t i) {
     const mg_schedule *s = p->s;
     const mg_entry *e = &s->entry[i];
     mg_run_key latest = p->last_key[i];
+    if (e->op == MG_TAKE) return run_after_candidates(p, e, latest);
     if (!mg_goes_back_whole(s, i)) {
         latest = later(p, e->a, latest);
         if (e->arity == 2) latest = later(p, e->b, latest);
@@ -211,6 +239,58 @@ static void emit_back_step(planner *p, uint32_t i, mg_back_step *step) {
         step->b = value_slot(s, e->b);
         step->b_to = target(p, e->b, order + 1, 0, &step->b_from);
     }
+    p->free[p->n_free++] = p->adjoint[i];
+}
+
+/* The slots of a JOIN's candidates, of which some are taken now: by the first TAKE on the way
+ * back. NULL if no candidate wants one. */
+static mg_slot *take_candidates_slots(planner *p, const mg_entry *join, mg_back_take *take) {
+    const mg_schedule *s = p->s;
+    const uint32_t *candidates = s->candidates + join->a;
+    uint32_t n_wanted = 0;
+    for (uint32_t j = 0; j < join->b; j++)
+        n_wanted += s->active[candidates[j]] && adds_in_order(p, candidates[j]);
+    if (n_wanted == 0) return NULL;
+    mg_slot *to = mg_pool_take(&p->plan->pool, join->b, sizeof *to);
+    take->fresh = mg_pool_take(&p->plan->pool, n_wanted, sizeof *take->fresh);
+    if (p->plan->pool.failed) return NULL;
+    for (uint32_t j = 0; j < join->b; j++) {
+        const uint32_t candidate = candidates[j];
+        to[j] = MG_ADJOINT_UNWANTED;
+        if (!s->active[candidate] || !adds_in_order(p, candidate)) continue;
+        if (p->adjoint[candidate] == MG_NO_SLOT)
+            p->adjoint[candidate] = take->fresh[take->n_fresh++] = take_slot(p);
+        to[j] = p->adjoint[candidate];
+    }
+    return to;
+}
+
+/* Whether a JOIN has parameters among its candidates; they are marked. */
+static int choose_parameters(planner *p, const mg_entry *join) {
+    const mg_schedule *s = p->s;
+    int found = 0;
+    for (uint32_t j = 0; j < join->b; j++) {
+        const uint32_t candidate = s->candidates[join->a + j];
+        if (s->kind[candidate] != MG_KIND_PARAMETER) continue;
+        found = 1;
+        p->chosen[candidate] = 1;
+    }
+    return found;
+}
+
+static void emit_back_take(planner *p, uint32_t i, mg_back_take *take) {
+    const mg_schedule *s = p->s;
+    const mg_entry *e = &s->entry[i];
+    const mg_entry *join = &s->entry[e->a];
+    *take = (mg_back_take){
+        .entry = i, .index = value_slot(s, e->b), .g = p->adjoint[i], .kept = MG_NO_SLOT};
+    if (!p->met_join[e->a]) {
+        p->met_join[e->a] = 1;
+        p->to[e->a] = take_candidates_slots(p, join, take);
+        p->has_parameters[e->a] = choose_parameters(p, join);
+    }
+    take->to = p->to[e->a];
+    if (p->has_parameters[e->a]) take->kept = take_use(p, i, 2 * p->sweep.position[i]);
     p->free[p->n_free++] = p->adjoint[i];
 }
 
@@ -281,10 +361,51 @@ static int compare_uses(const void *one, const void *other) {
     return a->order < b->order ? -1 : a->order > b->order;
 }
 
+static int compare_orders(const void *one, const void *other) {
+    const use *a = one, *b = other;
+    return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* Move the shares of candidates to the end of the uses, in the order of the sweep, and list them.
+ */
+static void list_chosen(planner *p) {
+    const mg_schedule *s = p->s;
+    mg_adjoint_plan *plan = p->plan;
+    uint32_t n = 0;
+    for (uint32_t u = 0; u < p->n_uses; u++)
+        plan->n_chosen += s->kind[p->uses[u].leaf] == MG_KIND_STEP || p->chosen[p->uses[u].leaf];
+    if (plan->n_chosen == 0) return;
+    use *chosen = mg_pool_take(&p->work, plan->n_chosen, sizeof *chosen);
+    plan->chosen = mg_pool_take(&plan->pool, plan->n_chosen, sizeof *plan->chosen);
+    if (p->work.failed || plan->pool.failed) return;
+    plan->n_chosen = 0;
+    for (uint32_t u = 0; u < p->n_uses; u++) {
+        const use one = p->uses[u];
+        if (s->kind[one.leaf] == MG_KIND_STEP || p->chosen[one.leaf])
+            chosen[plan->n_chosen++] = one;
+        else
+            p->uses[n++] = one;
+    }
+    p->n_uses = n;
+    qsort(chosen, plan->n_chosen, sizeof *chosen, compare_orders);
+    for (uint32_t c = 0; c < plan->n_chosen; c++) {
+        const uint32_t i = chosen[c].leaf;
+        plan->chosen[c] = (mg_chosen_use){.parameter = UINT32_MAX, .share = chosen[c].slot};
+        if (s->kind[i] == MG_KIND_STEP) {
+            plan->chosen[c].take = i;
+            plan->chosen[c].index = value_slot(s, s->entry[i].b);
+        } else {
+            plan->chosen[c].parameter = s->entry[i].a;
+        }
+    }
+}
+
 /* Lists of slots, leaf by leaf, in the order in which they are to be added up. */
 static void list_uses(planner *p) {
     const mg_schedule *s = p->s;
     mg_adjoint_plan *plan = p->plan;
+    list_chosen(p);
+    if (plan->pool.failed) return;
     qsort(p->uses, p->n_uses, sizeof *p->uses, compare_uses);
     plan->use_slots = mg_pool_take(&plan->pool, p->n_uses, sizeof(mg_slot));
     uint32_t n_parameters = 0, n_inputs = 0;
@@ -316,6 +437,10 @@ static void emit(planner *p, const mg_unit *units, uint32_t n_units) {
         if (mg_goes_back_whole(s, units[first].entry)) {
             *run = (mg_step_run){p->n_blocks, 1, MG_SUMS_RUN};
             emit_back_block(p, units + first, end - first, &plan->sums[p->n_blocks++]);
+        } else if (s->entry[units[first].entry].op == MG_TAKE) {
+            *run = (mg_step_run){p->n_takes, end - first, MG_TAKE};
+            for (uint32_t u = first; u < end && !plan->pool.failed; u++)
+                emit_back_take(p, units[u].entry, &plan->takes[p->n_takes++]);
         } else {
             *run = (mg_step_run){p->n_steps, end - first, s->entry[units[first].entry].op};
             for (uint32_t u = first; u < end; u++)
@@ -333,14 +458,43 @@ static void take_rooms(planner *p) {
     p->adjoint = mg_pool_take(&p->work, n, sizeof *p->adjoint);
     p->free = mg_pool_take(&p->work, n, sizeof *p->free);
     p->uses = mg_pool_take(&p->work, 2 * n, sizeof *p->uses);
+    p->reached = mg_pool_take(&p->work, n, sizeof *p->reached);
+    p->met_join = mg_pool_take(&p->work, n, sizeof *p->met_join);
+    p->has_parameters = mg_pool_take(&p->work, n, sizeof *p->has_parameters);
+    p->to = mg_pool_take(&p->work, n, sizeof *p->to);
+    p->chosen = mg_pool_take(&p->work, n, sizeof *p->chosen);
     if (p->work.failed) return;
     memset(p->adjoint, 0xff, n * sizeof *p->adjoint);
 }
 
-/* The units that give shares, run by run; `n_sums` of them are sums. */
-static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, uint32_t *n_sums) {
+/* Mark what an entry gives shares to: a TAKE gives none to its index. */
+static void reach_operands(planner *p, uint32_t i) {
+    const uint32_t *operands;
+    const uint32_t n_operands = mg_operands_of(p->s, i, &operands);
+    if (p->s->entry[i].op == MG_TAKE)
+        p->reached[operands[0]] = 1;
+    else
+        for (uint32_t j = 0; j < n_operands; j++) p->reached[operands[j]] = 1;
+}
+
+/* Inputs that some TAKE may choose have one slot, to which it can add. */
+static void mark_joined_inputs(planner *p) {
+    const mg_schedule *s = p->s;
+    for (uint32_t i = 0; i < s->program->tape.n_inputs; i++)
+        if (s->joined[i]) p->adds_up[i] = 1;
+}
+
+/* How many of the units are of a kind of their own. */
+typedef struct {
+    uint32_t sums, takes;
+} special_units;
+
+/* The units that give shares, run by run. */
+static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, special_units *special) {
     const mg_schedule *s = p->s;
     find_sweep(s, root, &p->sweep);
+    mark_joined_inputs(p);
+    p->reached[root] = 1;
     mg_unit *units = mg_pool_take(&p->work, p->sweep.n, sizeof *units);
     if (!units) return NULL;
     for (uint32_t i = 0; i < s->n_sums; i++)
@@ -348,9 +502,12 @@ static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, uint32_
             p->adds_up[s->sums[i].x[j]] = 1;
     for (uint32_t i = 0; i < p->sweep.n; i++) {
         const uint32_t entry = p->sweep.entries[i];
-        if (!s->active[entry]) continue;
+        if (!s->active[entry] || !p->reached[entry]) continue;
+        reach_operands(p, entry);
+        if (s->kind[entry] == MG_KIND_JOIN) continue;
         if (s->kind[entry] == MG_KIND_INNER && !s->sums[s->sum_of[entry]].apart) continue;
-        *n_sums += mg_goes_back_whole(s, entry);
+        special->sums += mg_goes_back_whole(s, entry);
+        special->takes += s->entry[entry].op == MG_TAKE;
         units[(*n_units)++] =
             (mg_unit){.key = run_after_shares(p, entry), .position = i, .entry = entry};
     }
@@ -363,12 +520,15 @@ static void make(planner *p, uint32_t root) {
     const uint32_t n_inputs = p->s->program->tape.n_inputs;
     take_rooms(p);
     if (p->work.failed) return;
-    uint32_t n_units = 0, n_sums = 0;
-    const mg_unit *units = find_units(p, root, &n_units, &n_sums);
+    uint32_t n_units = 0;
+    special_units special = {0, 0};
+    const mg_unit *units = find_units(p, root, &n_units, &special);
     if (!units) return;
     plan->runs = mg_pool_take(&plan->pool, n_units, sizeof(mg_step_run));
-    plan->steps = mg_pool_take(&plan->pool, n_units - n_sums, sizeof(mg_back_step));
-    plan->sums = mg_pool_take(&plan->pool, n_sums, sizeof(mg_back_sums));
+    plan->steps =
+        mg_pool_take(&plan->pool, n_units - special.sums - special.takes, sizeof(mg_back_step));
+    plan->sums = mg_pool_take(&plan->pool, special.sums, sizeof(mg_back_sums));
+    plan->takes = mg_pool_take(&plan->pool, special.takes, sizeof(mg_back_take));
     plan->input_slots = mg_pool_take(&plan->pool, n_inputs, sizeof(mg_slot));
     if (plan->pool.failed) return;
     plan->n_slots = MG_N_SPECIAL_ADJOINTS;

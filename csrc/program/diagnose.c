@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "program/steps.h"
 
+#include <string.h>
+
 /* What the parameters were when the workspace was loaded. */
 static void collect_parameters(const mg_program *program, const mg_workspace *workspace,
                                double *parameters) {
@@ -20,6 +22,7 @@ typedef struct {
     double *parameters; /* as the workspace has them */
     double *values;     /* by entry */
     uint8_t *needed;    /* by an output; a tape from elsewhere may have more */
+    uint8_t *reached;   /* entries that the sweep of a row comes to */
     uint32_t *order;    /* entries above leaves, operands before users, from the output */
     uint32_t n_order;
 } recount;
@@ -28,10 +31,54 @@ static void find_needed(recount *c) {
     const mg_tape *tape = c->tape;
     for (uint32_t o = 0; o < tape->n_outputs; o++) c->needed[tape->outputs[o]] = 1;
     for (uint32_t i = tape->n_entries; i-- > 0;) {
-        const mg_entry *e = &tape->entries[i];
-        if (c->needed[i] && e->arity > 0) c->needed[e->a] = 1;
-        if (c->needed[i] && e->arity > 1) c->needed[e->b] = 1;
+        const uint32_t *operands;
+        const uint32_t n = mg_entry_operands(&tape->entries[i], tape->candidates, &operands);
+        for (uint32_t j = 0; c->needed[i] && j < n; j++) c->needed[operands[j]] = 1;
     }
+}
+
+/* The candidate that a row chooses, or UINT32_MAX. */
+static uint32_t chosen(const recount *c, const mg_entry *take) {
+    const mg_entry *join = &c->tape->entries[take->a];
+    const uint32_t place = mg_place(c->values[take->b], join->b);
+    return place == join->b ? UINT32_MAX : c->tape->candidates[join->a + place];
+}
+
+static mg_status recount_take(const recount *c, uint32_t i, mg_replay_failure *failure) {
+    const mg_entry *e = &c->tape->entries[i];
+    const uint32_t candidate = chosen(c, e);
+    if (candidate == UINT32_MAX) {
+        *failure =
+            (mg_replay_failure){.entry = i, .a = c->values[e->b], .b = c->tape->entries[e->a].b};
+        return MG_INDEX;
+    }
+    c->values[i] = c->values[candidate];
+    return MG_OK;
+}
+
+/* Go through the sweep of one row. */
+static mg_status recount_sweep(const recount *c, mg_replay_failure *failure) {
+    const mg_tape *tape = c->tape;
+    const double *const values = c->values;
+    memset(c->reached, 0, tape->n_entries);
+    if (c->n_order > 0) c->reached[c->order[c->n_order - 1]] = 1;
+    for (uint32_t p = c->n_order; p-- > 0;) {
+        const uint32_t i = c->order[p];
+        const mg_entry *e = &tape->entries[i];
+        if (!c->reached[i]) continue;
+        if (e->op == MG_TAKE) {
+            c->reached[chosen(c, e)] = 1;
+            continue;
+        }
+        c->reached[e->a] = 1;
+        if (e->arity == 2) c->reached[e->b] = 1;
+        const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
+        const mg_status st = mg_try_entry(e, a, b, values[i], 1);
+        if (st == MG_OK) continue;
+        *failure = (mg_replay_failure){.entry = i, .a = a, .b = b, .in_sweep = 1};
+        return st;
+    }
+    return MG_OK;
 }
 
 /* Compute one row in the order of the graph, to find what fails first in it. */
@@ -49,6 +96,12 @@ static mg_status recount_row(const recount *c, const double *inputs, int backwar
                                              : e->k;
             continue;
         }
+        if (e->op == MG_JOIN) continue;
+        if (e->op == MG_TAKE) {
+            st = recount_take(c, i, failure);
+            if (st != MG_OK) return st;
+            continue;
+        }
         const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
         values[i] = mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
         if (st != MG_OK) {
@@ -56,17 +109,7 @@ static mg_status recount_row(const recount *c, const double *inputs, int backwar
             return st;
         }
     }
-    for (uint32_t p = c->n_order; backward && p-- > 0;) {
-        const uint32_t i = c->order[p];
-        const mg_entry *e = &tape->entries[i];
-        const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
-        st = mg_try_entry(e, a, b, values[i], 1);
-        if (st != MG_OK) {
-            *failure = (mg_replay_failure){.entry = i, .a = a, .b = b, .in_sweep = 1};
-            return st;
-        }
-    }
-    return MG_OK;
+    return backward ? recount_sweep(c, failure) : MG_OK;
 }
 
 mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure *failure) {
@@ -74,7 +117,7 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
     const mg_workspace *workspace = strip->workspace;
     const size_t n_inputs = tape->n_inputs, n_rows = strip->n_rows, n = tape->n_entries;
     double *rows = mg_calloc(n_inputs * n_rows + tape->n_parameters + n, sizeof *rows);
-    uint32_t *places = mg_calloc(2 * n, sizeof *places);
+    uint32_t *places = mg_calloc(3 * n, sizeof *places);
     uint8_t *marks = mg_calloc(2 * n, sizeof *marks);
     *failure = strip->failure;
     if (!rows || !places || !marks) {
@@ -84,6 +127,7 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
                      .parameters = rows + n_inputs * n_rows,
                      .values = rows + n_inputs * n_rows + tape->n_parameters,
                      .needed = marks,
+                     .reached = marks + n,
                      .order = places};
         find_needed(&c);
         for (size_t r = 0; r < n_rows; r++)
@@ -91,8 +135,9 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
                 rows[r * n_inputs + i] = workspace->values[i * workspace->lanes + r];
         collect_parameters(strip->program, workspace, c.parameters);
         if (strip->batch->backward)
-            c.n_order = mg_tape_walk(tape->entries, tape->outputs[strip->batch->output], c.order,
-                                     marks + n, places + n);
+            c.n_order =
+                mg_tape_walk(tape->entries, tape->candidates, tape->outputs[strip->batch->output],
+                             c.order, places + n, places + 2 * n);
         mg_status found = MG_OK;
         for (size_t r = 0; r < n_rows && found == MG_OK; r++) {
             found = recount_row(&c, rows + r * n_inputs, strip->batch->backward, failure);

@@ -14,14 +14,19 @@ static void take_columns(mg_schedule *s) {
     s->is_output = mg_pool_take(&s->columns, room, sizeof *s->is_output);
     s->variable = mg_pool_take(&s->columns, room, sizeof *s->variable);
     s->active = mg_pool_take(&s->columns, room, sizeof *s->active);
+    s->joined = mg_pool_take(&s->columns, room, sizeof *s->joined);
     s->n_uses = mg_pool_take(&s->columns, room, sizeof *s->n_uses);
     s->twin = mg_pool_take(&s->columns, room, sizeof *s->twin);
     s->slot = mg_pool_take(&s->columns, room, sizeof *s->slot);
+    s->place = mg_pool_take(&s->columns, room, sizeof *s->place);
+    s->candidates = mg_pool_take(&s->columns, tape->n_candidates, sizeof *s->candidates);
     s->sum_of = mg_pool_take(&s->columns, room, sizeof *s->sum_of);
     s->outputs = mg_pool_take(&s->columns, tape->n_outputs, sizeof *s->outputs);
     if (s->columns.failed) return;
     s->n = tape->n_entries;
     if (s->n > 0) memcpy(s->entry, tape->entries, s->n * sizeof *s->entry);
+    if (tape->n_candidates > 0)
+        memcpy(s->candidates, tape->candidates, tape->n_candidates * sizeof *s->candidates);
 }
 
 static void count(mg_schedule *s) {

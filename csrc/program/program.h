@@ -9,6 +9,9 @@
  * only where that keeps it so. Leaves with several uses have a slot for each use, added up at the
  * end, lane by lane.
  *
+ * A TAKE is a step of its own kind (program/takes.h): it costs the same however many candidates it
+ * has. Candidates that are leaves have no lanes but a number each, beside the weights.
+ *
  * A *sum* is start + w[0]*x[0] + w[1]*x[1] + ..., from left to right, whose w are leaves. Sums of
  * the same x make a block: the neurons of a layer, be it a layer or written by hand.
  */
@@ -58,6 +61,32 @@ typedef struct {
     mg_slot *w_to; /* n_rows * (n_in + 1) slots of uses; NULL: add up at the weights' places */
 } mg_back_sums;
 
+/* Where the value of a JOIN's candidate is: one number for each lane, or a weight's place. */
+typedef struct {
+    uint32_t at; /* slot, or place */
+    int in_lanes;
+} mg_source;
+
+/* A TAKE on its way back. */
+typedef struct {
+    uint32_t entry;
+    mg_slot index;  /* value */
+    mg_slot g;      /* the node's adjoint */
+    mg_slot kept;   /* where it is kept for the shares of parameters, or MG_NO_SLOT */
+    mg_slot *to;    /* of each candidate, or MG_ADJOINT_UNWANTED; NULL if no slot is wanted */
+    mg_slot *fresh; /* those that get their first share here, or 0 */
+    uint32_t n_fresh;
+} mg_back_take;
+
+/* A share of a parameter that is a candidate of some JOIN: one that it always gets, or one that
+ * goes to whichever candidate is chosen. */
+typedef struct {
+    uint32_t parameter; /* UINT32_MAX for the latter */
+    mg_slot share;
+    uint32_t take; /* entry */
+    mg_slot index; /* value */
+} mg_chosen_use;
+
 /* The slots whose sum, in order, is a leaf's gradient. */
 typedef struct {
     uint32_t leaf; /* number of the input or parameter */
@@ -71,10 +100,13 @@ typedef struct {
     uint32_t n_runs;
     mg_back_step *steps;
     mg_back_sums *sums;
+    mg_back_take *takes;
     mg_slot n_slots, root;
     mg_slot *use_slots;
     mg_uses *parameters, *inputs;
     uint32_t n_parameters, n_inputs;
+    mg_chosen_use *chosen; /* in the order of the sweep: all shares of candidates */
+    uint32_t n_chosen;
     mg_slot *input_slots; /* n_inputs of the program: its adjoint, or MG_NO_SLOT */
 } mg_adjoint_plan;
 
@@ -90,6 +122,7 @@ typedef struct {
 
     mg_entry *entries;         /* the tape's, with constants folded, and what the outputs needed */
     mg_immediates *immediates; /* theirs */
+    mg_source *sources;        /* of the tape's candidates, where a JOIN is needed */
     mg_step_run *runs;         /* n_uniform, then n_variable */
     uint32_t n_uniform, n_variable;
     mg_step *steps;

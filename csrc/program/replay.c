@@ -3,6 +3,7 @@
 
 #include "program/diagnose.h"
 #include "program/steps.h"
+#include "program/takes.h"
 #include "program/tangent.h"
 
 #include <string.h>
@@ -71,7 +72,32 @@ static void give_input_gradients(const mg_strip *strip, const mg_adjoint_plan *p
                 add_uses(strip, plan, &plan->inputs[i], l, 0.0);
 }
 
-static void give_parameter_gradients(const mg_strip *strip, const mg_adjoint_plan *plan) {
+/* Candidates get the shares of a row one after the other, in the order of the sweep. The indices
+ * are those of `values`. */
+static void give_chosen_shares(const mg_strip *strip, const mg_adjoint_plan *plan,
+                               const double *values) {
+    const mg_program *program = strip->program;
+    const mg_batch *batch = strip->batch;
+    const size_t lanes = strip->workspace->lanes, n_parameters = program->tape.n_parameters;
+    for (size_t l = 0; l < strip->n_rows; l++) {
+        double *row = batch->parameter_rows;
+        if (row) row += (strip->first_row + l) * n_parameters;
+        for (uint32_t c = 0; c < plan->n_chosen; c++) {
+            const mg_chosen_use *use = &plan->chosen[c];
+            uint32_t parameter = use->parameter;
+            if (parameter == UINT32_MAX)
+                parameter =
+                    mg_chosen_parameter(program, use->take, values[use->index * lanes + l]);
+            if (parameter == UINT32_MAX) continue;
+            const double share = strip->workspace->adjoints[use->share * lanes + l];
+            if (mg_adds_up(batch)) strip->workspace->sums[parameter] += share;
+            if (row) row[parameter] += share;
+        }
+    }
+}
+
+static void give_parameter_gradients(const mg_strip *strip, const mg_adjoint_plan *plan,
+                                     const double *values) {
     const mg_batch *batch = strip->batch;
     const size_t n_parameters = strip->program->tape.n_parameters;
     for (uint32_t i = 0; i < plan->n_parameters; i++) {
@@ -85,6 +111,7 @@ static void give_parameter_gradients(const mg_strip *strip, const mg_adjoint_pla
                     add_uses(strip, plan, uses, l, 0.0);
         }
     }
+    if (mg_adds_up(batch) || batch->parameter_rows) give_chosen_shares(strip, plan, values);
 }
 
 /* The derivatives of the gradients, given as those are. */
@@ -98,7 +125,7 @@ static mg_status run_tangent(mg_strip *strip, const mg_adjoint_plan *plan) {
     dual.workspace = tangent->dual;
     dual.batch = &batch;
     if (batch.input_gradients) give_input_gradients(&dual, plan);
-    if (batch.parameter_sums) give_parameter_gradients(&dual, plan);
+    if (batch.parameter_sums) give_parameter_gradients(&dual, plan, strip->workspace->values);
     return MG_OK;
 }
 
@@ -121,7 +148,7 @@ static mg_status run_strip(mg_strip *strip) {
     st = mg_steps_backward(strip, plan);
     if (st != MG_OK) return st;
     if (strip->batch->input_gradients) give_input_gradients(strip, plan);
-    give_parameter_gradients(strip, plan);
+    give_parameter_gradients(strip, plan, strip->workspace->values);
     return MG_OK;
 }
 

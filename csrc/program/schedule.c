@@ -56,14 +56,15 @@ static mg_run_key later(const mg_schedule *s, const mg_run_key *key, uint32_t i,
  * same run, as they are done one by one; the rows of a block are done at once, so a sum may not.
  */
 static mg_run_key run_after_operands(const mg_schedule *s, uint32_t i, const mg_run_key *key) {
-    const uint32_t kind = mg_run_kind(s, i);
     mg_run_key latest = {0, 0};
     if (s->kind[i] != MG_KIND_SUM) {
-        const mg_entry *e = &s->entry[i];
-        latest = later(s, key, i, e->a, latest);
-        if (e->arity == 2) latest = later(s, key, i, e->b, latest);
-        return mg_run_not_before(latest, kind);
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_operands_of(s, i, &operands);
+        for (uint32_t j = 0; j < n_operands; j++) latest = later(s, key, i, operands[j], latest);
+        /* A JOIN is in no run. */
+        return s->kind[i] == MG_KIND_JOIN ? latest : mg_run_not_before(latest, s->entry[i].op);
     }
+    const uint32_t kind = mg_run_kind(s, i);
     const mg_sum *sum = &s->sums[s->sum_of[i]];
     for (uint32_t j = 0; j < sum->n_in; j++) latest = later(s, key, i, sum->x[j], latest);
     latest = later(s, key, i, sum->start, latest);
@@ -116,17 +117,65 @@ static void emit_block(mg_schedule *s, const mg_unit *units, uint32_t n, mg_sums
     if (n_in > program->largest_block) program->largest_block = n_in;
 }
 
+/* The first operand of a TAKE, a JOIN, has no value. */
 static void emit_step(mg_schedule *s, uint32_t i, mg_step *step) {
     const mg_entry *e = &s->entry[i];
-    *step = (mg_step){.entry = i, .a = value_slot(s, e->a)};
+    *step = (mg_step){.entry = i};
+    if (e->op != MG_TAKE) step->a = value_slot(s, e->a);
     if (e->arity == 2) step->b = value_slot(s, e->b);
     step->y = s->slot[i] = s->program->n_slots++;
 }
 
-static void take_rooms(mg_schedule *s, uint32_t n_steps, uint32_t n_sums) {
+/* Give the leaves among the candidates places, row by row of tables whose columns are JOINs: so
+ * that neighbours in the arena are neighbours here. Returns how many there are. */
+static uint32_t give_candidates_places(mg_schedule *s) {
+    uint32_t *joins = mg_pool_take(&s->work, s->n, sizeof *joins);
+    uint32_t n_joins = 0, n_places = 0;
+    if (!joins) return 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        s->place[i] = UINT32_MAX;
+        if (s->kind[i] == MG_KIND_JOIN) joins[n_joins++] = i;
+    }
+    for (uint32_t row = 0; n_joins > 0; row++) {
+        uint32_t n_longer = 0;
+        for (uint32_t j = 0; j < n_joins; j++) {
+            const mg_entry *join = &s->entry[joins[j]];
+            const uint32_t candidate = s->candidates[join->a + row];
+            if (mg_is_weight(s, candidate) && s->place[candidate] == UINT32_MAX)
+                s->place[candidate] = n_places++;
+            if (row + 1 < join->b) joins[n_longer++] = joins[j];
+        }
+        n_joins = n_longer;
+    }
+    return n_places;
+}
+
+/* Put the candidates that are leaves at their places, before all blocks. */
+static void place_candidates(mg_schedule *s, uint32_t n_places) {
+    s->program->n_weights = n_places;
+    for (uint32_t i = 0; n_places > 0 && i < s->n; i++)
+        if (s->place[i] != UINT32_MAX) place_weight(s, s->place[i], i);
+}
+
+/* Where the candidates of all JOINs are; after everything has got its slot. */
+static void find_sources(mg_schedule *s) {
+    mg_program *program = s->program;
+    for (uint32_t i = 0; i < s->n; i++) {
+        const mg_entry *join = &s->entry[i];
+        for (uint32_t j = 0; s->kind[i] == MG_KIND_JOIN && j < join->b; j++) {
+            const uint32_t candidate = s->candidates[join->a + j];
+            const uint32_t place = s->place[candidate];
+            program->sources[join->a + j] = place != UINT32_MAX
+                                                ? (mg_source){place, 0}
+                                                : (mg_source){value_slot(s, candidate), 1};
+        }
+    }
+}
+
+static void take_rooms(mg_schedule *s, uint32_t n_steps, uint32_t n_sums, uint32_t n_places) {
     mg_program *program = s->program;
     uint32_t n_constants = 0;
-    size_t n_weights = 0;
+    size_t n_weights = n_places;
     for (uint32_t i = 0; i < s->n; i++) n_constants += s->kind[i] == MG_KIND_CONSTANT;
     for (uint32_t i = 0; i < s->n_sums; i++) n_weights += s->sums[i].n_in + 1;
     program->constant_slots = mg_pool_take(s->keep, n_constants, sizeof(mg_slot));
@@ -140,6 +189,7 @@ static void take_rooms(mg_schedule *s, uint32_t n_steps, uint32_t n_sums) {
     program->steps = mg_pool_take(s->keep, n_steps, sizeof(mg_step));
     program->sums = mg_pool_take(s->keep, n_sums, sizeof(mg_sums));
     program->runs = mg_pool_take(s->keep, (size_t)n_steps + n_sums, sizeof(mg_step_run));
+    program->sources = mg_pool_take(s->keep, program->tape.n_candidates, sizeof *program->sources);
     if (s->keep->failed) return;
     memset(program->weight_parameters, 0xff, n_weights * sizeof(uint32_t));
     memset(program->parameter_weight, 0xff, program->tape.n_parameters * sizeof(uint32_t));
@@ -177,6 +227,7 @@ void mg_schedule_forward(mg_schedule *s) {
     for (uint32_t i = 0; i < s->n; i++) {
         s->slot[i] = MG_NO_SLOT;
         if (s->kind[i] == MG_KIND_INPUT) s->slot[i] = program->n_slots++;
+        if (s->kind[i] == MG_KIND_JOIN) key[i] = run_after_operands(s, i, key);
         if (s->kind[i] != MG_KIND_SUM && s->kind[i] != MG_KIND_STEP) continue;
         if (s->twin[i] != i) continue;
         n_sums += s->kind[i] == MG_KIND_SUM;
@@ -185,8 +236,11 @@ void mg_schedule_forward(mg_schedule *s) {
             (mg_unit){.key = key[i], .position = i, .entry = i, .variable = s->variable[i]};
     }
     mg_sort_units(units, n_units);
-    take_rooms(s, n_units - n_sums, n_sums);
+    const uint32_t n_places = give_candidates_places(s);
+    if (s->work.failed) return;
+    take_rooms(s, n_units - n_sums, n_sums, n_places);
     if (s->keep->failed) return;
+    place_candidates(s, n_places);
 
     uint32_t n_steps = 0, n_blocks = 0, n_runs = 0;
     for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
@@ -205,6 +259,7 @@ void mg_schedule_forward(mg_schedule *s) {
     for (uint32_t o = 0; o < program->tape.n_outputs; o++)
         program->outputs[o] = value_slot(s, s->outputs[o]);
     take_slots_for_apart_sums(s);
+    find_sources(s);
     list_loose_parameters(s);
     program->stats.n_steps = n_steps;
     program->stats.n_blocks = n_blocks;

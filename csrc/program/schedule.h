@@ -11,6 +11,7 @@ typedef enum {
     MG_KIND_CONSTANT,
     MG_KIND_INPUT,
     MG_KIND_PARAMETER,
+    MG_KIND_JOIN, /* what TAKEs choose from: nothing to be computed */
     MG_KIND_STEP,
     MG_KIND_SUM,   /* the last addition of a sum of products */
     MG_KIND_INNER, /* a product or an earlier addition of a sum */
@@ -34,21 +35,30 @@ typedef struct mg_schedule {
     mg_pool columns; /* for what the ways back are made from */
     mg_pool work;    /* for what is over when the forward pass has been made */
 
-    uint32_t n;      /* entries, those that the outputs have been given included */
-    mg_entry *entry; /* a copy, with constants folded */
-    uint8_t *kind;   /* mg_kind */
+    uint32_t n;           /* entries, those that the outputs have been given included */
+    mg_entry *entry;      /* a copy, with constants folded */
+    uint32_t *candidates; /* of the JOINs: a copy, too */
+    uint8_t *kind;        /* mg_kind */
     uint8_t *is_output;
     uint8_t *variable; /* depends on an input */
     uint8_t *active;   /* leads to an input, a parameter, or a step that would raise */
+    uint8_t *joined;   /* a candidate of some JOIN */
     uint32_t *n_uses;
     uint32_t *twin;   /* the first entry with the same value */
     mg_slot *slot;    /* of the value */
+    uint32_t *place;  /* of a candidate that is a leaf, among the weights */
     uint32_t *sum_of; /* number of the sum that an entry is the last addition or a part of */
     uint32_t *outputs;
     mg_sum *sums;
     uint32_t n_sums, n_groups;
     uint32_t n_folded, n_shared;
 } mg_schedule;
+
+/* What an entry is computed from, and how many these are. */
+static inline uint32_t mg_operands_of(const mg_schedule *s, uint32_t i,
+                                      const uint32_t **operands) {
+    return mg_entry_operands(&s->entry[i], s->candidates, operands);
+}
 
 /* Which run a step or sum is in: runs are sorted by level, those of a level by kind. */
 typedef struct {
@@ -91,9 +101,14 @@ static inline int mg_is_leaf(const mg_schedule *s, uint32_t i) {
            s->kind[i] == MG_KIND_PARAMETER;
 }
 
+/* Whether an entry can have its place among the weights. */
+static inline int mg_is_weight(const mg_schedule *s, uint32_t i) {
+    return s->kind[i] == MG_KIND_CONSTANT || s->kind[i] == MG_KIND_PARAMETER;
+}
+
 /* Whether a sum's start has its place among the weights, like its w. */
 static inline int mg_start_is_weight(const mg_schedule *s, const mg_sum *sum) {
-    return s->kind[sum->start] == MG_KIND_CONSTANT || s->kind[sum->start] == MG_KIND_PARAMETER;
+    return mg_is_weight(s, sum->start);
 }
 
 /* Whether a sum gives all its shares at once, on the way back. */

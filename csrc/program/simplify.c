@@ -65,6 +65,8 @@ static void merge_constants(mg_schedule *s) {
         if (e->arity > 0) e->a = is_constant(s, e->a) ? s->twin[e->a] : e->a;
         if (e->arity > 1) e->b = is_constant(s, e->b) ? s->twin[e->b] : e->b;
     }
+    for (uint32_t j = 0; j < s->program->tape.n_candidates; j++)
+        s->candidates[j] = s->twin[s->candidates[j]];
 }
 
 static int same_step(const mg_schedule *s, uint32_t one, uint32_t other) {
@@ -111,6 +113,8 @@ static void classify(mg_schedule *s, uint32_t n_entries) {
     for (uint32_t i = 0; i < n_entries; i++) {
         if (s->entry[i].op == MG_LEAF) {
             s->kind[i] = kinds[s->entry[i].leaf];
+        } else if (s->entry[i].op == MG_JOIN) {
+            s->kind[i] = MG_KIND_JOIN;
         } else {
             s->kind[i] = MG_KIND_STEP;
             fold(s, i);
@@ -144,8 +148,12 @@ static void drop_unused(mg_schedule *s) {
             if (s->kind[i] != MG_KIND_INPUT) s->kind[i] = MG_KIND_UNUSED;
             continue;
         }
-        if (e->arity > 0) s->n_uses[e->a]++;
-        if (e->arity > 1) s->n_uses[e->b]++;
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_operands_of(s, i, &operands);
+        for (uint32_t j = 0; j < n_operands; j++) {
+            s->n_uses[operands[j]]++;
+            if (e->op == MG_JOIN) s->joined[operands[j]] = 1;
+        }
     }
 }
 
@@ -161,10 +169,12 @@ static void mark_dependence(mg_schedule *s) {
         s->variable[i] = s->kind[i] == MG_KIND_INPUT;
         s->active[i] = s->kind[i] == MG_KIND_INPUT || s->kind[i] == MG_KIND_PARAMETER ||
                        (s->kind[i] == MG_KIND_STEP && is_unfolded(s, e));
-        for (uint8_t j = 0; s->kind[i] == MG_KIND_STEP && j < e->arity; j++) {
-            const uint32_t operand = j == 0 ? e->a : e->b;
-            s->variable[i] |= s->variable[operand];
-            s->active[i] |= s->active[operand];
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_operands_of(s, i, &operands);
+        for (uint32_t j = 0; s->kind[i] >= MG_KIND_JOIN && j < n_operands; j++) {
+            s->variable[i] |= s->variable[operands[j]];
+            /* No gradient goes to an index. */
+            if (e->op != MG_TAKE || j == 0) s->active[i] |= s->active[operands[j]];
         }
     }
 }

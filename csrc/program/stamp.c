@@ -62,7 +62,7 @@ static int results_are_own_nodes(const mg_formula *formula) {
 
 int mg_formula_complete(mg_formula *formula) {
     const mg_tape *tape = &formula->tape;
-    if (!mg_tape_is_sound(tape) || tape->n_parameters > 0) return 0;
+    if (!mg_tape_is_sound(tape) || tape->n_parameters > 0 || tape->n_candidates > 0) return 0;
     if (tape->n_inputs != formula->n_values + formula->n_picks + formula->n_literals) return 0;
     if (formula->n_results > tape->n_outputs || !results_are_own_nodes(formula)) return 0;
     uint8_t *used = find_used(tape);

@@ -42,8 +42,8 @@ typedef struct {
 } mg_formula;
 
 /* Complete a formula of which everything but `input`, `first_use` and `has_loose` is filled in.
- * False if it cannot be stamped: its numbers make no sense, it has leaves of its own that are no
- * literals, a literal without a use, or a result that is not a node of its own. */
+ * False if it cannot be stamped: its numbers make no sense, it has TAKEs, leaves of its own that
+ * are no literals, a literal without a use, or a result that is not a node of its own. */
 int mg_formula_complete(mg_formula *formula);
 
 /* Make the nodes of a formula. `values` and `numbers` are its arguments; `places` has room for as

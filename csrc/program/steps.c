@@ -3,6 +3,7 @@
 
 #include "ops/power.h"
 #include "program/blocks.h"
+#include "program/takes.h"
 
 mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
     mg_status st = MG_OK;
@@ -41,10 +42,13 @@ mg_status mg_steps_forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_
         n = mg_runs_of_steps(runs + i, n_runs - i);
         if (n > 0) {
             st = strip->steps->forward(&strip->lanes, runs + i, n, program->steps);
-        } else {
-            mg_forward_block(strip, &program->sums[runs[i].first]);
-            n = 1;
+            continue;
         }
+        n = 1;
+        if (runs[i].op == MG_TAKE)
+            st = mg_takes_forward(strip, program->steps + runs[i].first, runs[i].n);
+        else
+            mg_forward_block(strip, &program->sums[runs[i].first]);
     }
     return st;
 }
@@ -56,10 +60,14 @@ mg_status mg_steps_backward(mg_strip *strip, const mg_adjoint_plan *plan) {
         n = mg_runs_of_steps(runs, plan->n_runs - i);
         if (n > 0) {
             st = strip->steps->backward(&strip->lanes, runs, n, plan->steps);
-        } else {
-            mg_backward_block(strip, &plan->sums[runs->first]);
-            n = 1;
+            continue;
         }
+        n = 1;
+        if (runs->op == MG_TAKE)
+            mg_takes_backward(strip, strip->workspace->adjoints, plan->takes + runs->first,
+                              runs->n);
+        else
+            mg_backward_block(strip, &plan->sums[runs->first]);
     }
     return st;
 }

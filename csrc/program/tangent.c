@@ -3,6 +3,7 @@
 
 #include "program/blocks.h"
 #include "program/steps.h"
+#include "program/takes.h"
 
 #include <string.h>
 
@@ -157,6 +158,12 @@ static void backward_block(mg_strip *strip, const mg_back_sums *block) {
     mg_backward_block(strip, block);
 }
 
+/* A choice is linear in its candidates. */
+static void backward_takes(mg_strip *strip, const mg_back_take *takes, uint32_t n) {
+    mg_takes_backward(strip, strip->batch->tangent->dual->adjoints, takes, n);
+    mg_takes_backward(strip, strip->workspace->adjoints, takes, n);
+}
+
 static void forward(mg_strip *strip, const mg_lanes *in, const mg_step_run *runs,
                     uint32_t n_runs) {
     const mg_program *program = strip->program;
@@ -164,10 +171,13 @@ static void forward(mg_strip *strip, const mg_lanes *in, const mg_step_run *runs
         n = mg_runs_of_steps(runs + i, n_runs - i);
         if (n > 0) {
             mg_loops_current()->tangents->forward(in, runs + i, n, program->steps);
-        } else {
-            forward_block(strip, &program->sums[runs[i].first]);
-            n = 1;
+            continue;
         }
+        n = 1;
+        if (runs[i].op == MG_TAKE)
+            mg_takes_tangents(strip, program->steps + runs[i].first, runs[i].n);
+        else
+            forward_block(strip, &program->sums[runs[i].first]);
     }
 }
 
@@ -177,10 +187,13 @@ static void backward(mg_strip *strip, const mg_lanes *in, const mg_adjoint_plan 
         n = mg_runs_of_steps(runs, plan->n_runs - i);
         if (n > 0) {
             mg_loops_current()->tangents->backward(in, runs, n, plan->steps);
-        } else {
-            backward_block(strip, &plan->sums[runs->first]);
-            n = 1;
+            continue;
         }
+        n = 1;
+        if (runs->op == MG_TAKE)
+            backward_takes(strip, plan->takes + runs->first, runs->n);
+        else
+            backward_block(strip, &plan->sums[runs->first]);
     }
 }
 

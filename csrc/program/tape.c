@@ -1,6 +1,8 @@
 /* Recording and checking of tapes; program/tape.h says what they are. */
 #include "program/tape.h"
 
+#include "nodes/take.h"
+
 #include <string.h>
 
 /* Where each node of the arena stands on the tape, plus 1; 0 where it does not yet. */
@@ -8,8 +10,9 @@ typedef struct {
     mg_arena *arena;
     mg_tape *tape;
     uint32_t *place;
+    uint32_t *join_from; /* by node: the last JOIN that begins with it, plus 1 */
     mg_node *parameters;
-    size_t entries_cap, parameters_cap;
+    size_t entries_cap, parameters_cap, candidates_cap;
     mg_refused *refused;
 } recorder;
 
@@ -43,6 +46,54 @@ static mg_status append_parameter(recorder *r, mg_node node) {
     return st;
 }
 
+/* Make room for a list of candidates behind those that there are. */
+static mg_status reserve_candidates(recorder *r, uint32_t n) {
+    mg_tape *tape = r->tape;
+    const size_t wanted = (size_t)tape->n_candidates + n;
+    if (wanted >= UINT32_MAX) return MG_NO_MEMORY;
+    if (wanted <= r->candidates_cap) return MG_OK;
+    const size_t larger = wanted < 2 * r->candidates_cap ? 2 * r->candidates_cap : wanted;
+    uint32_t *moved = mg_realloc(tape->candidates, larger * sizeof *moved);
+    if (!moved) return MG_NO_MEMORY;
+    tape->candidates = moved;
+    r->candidates_cap = larger;
+    return MG_OK;
+}
+
+/* A JOIN like one that is there already becomes that one. */
+static mg_status record_join(recorder *r, mg_node node) {
+    mg_tape *tape = r->tape;
+    const mg_node *operands;
+    const uint32_t n = mg_node_operands(r->arena, node, &operands);
+    if (reserve_candidates(r, n) != MG_OK) return MG_NO_MEMORY;
+    uint32_t *const list = tape->candidates + tape->n_candidates;
+    for (uint32_t i = 0; i < n; i++) {
+        list[i] = r->place[operands[i]] - 1;
+        if (tape->entries[list[i]].op == MG_JOIN) *r->refused = (mg_refused){MG_HAS_NO_RULE, node};
+    }
+    uint32_t *const known = &r->join_from[operands[0]];
+    if (*known != 0) {
+        const mg_entry *like = &tape->entries[*known - 1];
+        if (like->b == n && memcmp(tape->candidates + like->a, list, n * sizeof *list) == 0) {
+            r->place[node] = *known;
+            return MG_OK;
+        }
+    }
+    const mg_entry entry = {.a = tape->n_candidates, .b = n, .op = MG_JOIN};
+    const mg_status st = append(r, node, entry);
+    if (st != MG_OK) return st;
+    tape->n_candidates += n;
+    *known = tape->n_entries;
+    return MG_OK;
+}
+
+/* Whether operands are JOINs where they may be and nowhere else; they are what Values show. */
+static int has_rule(const recorder *r, const mg_entry *e) {
+    const mg_entry *entries = r->tape->entries;
+    if ((entries[e->a].op == MG_JOIN) != (e->op == MG_TAKE)) return 0;
+    return e->arity < 2 || entries[e->b].op != MG_JOIN;
+}
+
 static mg_status record_node(recorder *r, mg_node node) {
     mg_arena *arena = r->arena;
     const mg_meta meta = arena->meta[node];
@@ -63,6 +114,7 @@ static mg_status record_node(recorder *r, mg_node node) {
         *r->refused = (mg_refused){MG_HAS_DATA, node};
         return MG_OK;
     }
+    if (meta.op == MG_JOIN) return record_join(r, node);
     const mg_operands pair = arena->operands[node];
     mg_entry entry = {.op = meta.op,
                       .arity = mg_ops[meta.op].arity,
@@ -70,6 +122,10 @@ static mg_status record_node(recorder *r, mg_node node) {
     mg_node_immediates(arena, node, &entry.k, &entry.h);
     entry.a = r->place[pair.a] - 1;
     if (entry.arity == 2) entry.b = r->place[pair.b] - 1;
+    if (!has_rule(r, &entry)) {
+        *r->refused = (mg_refused){MG_HAS_NO_RULE, node};
+        return MG_OK;
+    }
     return append(r, node, entry);
 }
 
@@ -79,6 +135,7 @@ static mg_status record_root(recorder *r, mg_node root, mg_order *order) {
         if (r->place[order->nodes[i]] == 0) st = record_node(r, order->nodes[i]);
         if (r->refused->refusal != MG_FREEZABLE) break;
     }
+    if (r->arena->meta[root].op == MG_JOIN) *r->refused = (mg_refused){MG_HAS_NO_RULE, root};
     return st;
 }
 
@@ -122,7 +179,8 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
     for (uint32_t i = 0; st == MG_OK && i < n_roots; i++)
         st = mg_order_build(arena, roots[i], MG_ORDER_ALL, &order);
     tape->outputs = mg_realloc(NULL, (n_roots + 1) * sizeof *tape->outputs);
-    r.place = st == MG_OK ? mg_calloc(arena->top, sizeof *r.place) : NULL;
+    r.place = st == MG_OK ? mg_calloc(2 * (size_t)arena->top, sizeof *r.place) : NULL;
+    r.join_from = r.place ? r.place + arena->top : NULL;
     if (!r.place || !tape->outputs)
         st = MG_NO_MEMORY;
     else
@@ -138,8 +196,27 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
     return st;
 }
 
+static int join_is_sound(const mg_tape *tape, uint32_t i) {
+    const mg_entry *e = &tape->entries[i];
+    if (e->b == 0 || e->a > tape->n_candidates || e->b > tape->n_candidates - e->a) return 0;
+    for (uint32_t j = 0; j < e->b; j++) {
+        const uint32_t candidate = tape->candidates[e->a + j];
+        if (candidate >= i || tape->entries[candidate].op == MG_JOIN) return 0;
+    }
+    return 1;
+}
+
+/* Of the entries before entry i. */
+static int operands_are_sound(const mg_tape *tape, uint32_t i) {
+    const mg_entry *e = &tape->entries[i];
+    if (e->arity != mg_ops[e->op].arity || e->a >= i) return 0;
+    if ((tape->entries[e->a].op == MG_JOIN) != (e->op == MG_TAKE)) return 0;
+    return e->arity < 2 || (e->b < i && tape->entries[e->b].op != MG_JOIN);
+}
+
 int mg_tape_is_sound(const mg_tape *tape) {
     uint32_t n_parameters = 0;
+    uint64_t n_listed = 0;
     if (tape->n_outputs == 0 || tape->n_inputs > tape->n_entries) return 0;
     for (uint32_t i = 0; i < tape->n_entries; i++) {
         const mg_entry entry = tape->entries[i];
@@ -148,27 +225,33 @@ int mg_tape_is_sound(const mg_tape *tape) {
             if (entry.arity != 0 || entry.leaf > MG_FREE) return 0;
             if (entry.leaf == MG_INPUT && (i >= tape->n_inputs || entry.a != i)) return 0;
             if (entry.leaf == MG_FREE && entry.a != n_parameters++) return 0;
+        } else if (entry.op == MG_JOIN) {
+            if (!join_is_sound(tape, i)) return 0;
+            n_listed += entry.b;
         } else {
-            if (entry.op < MG_ADD || entry.op >= MG_N_OPS) return 0;
-            if (entry.arity != mg_ops[entry.op].arity || entry.a >= i) return 0;
-            if (entry.arity == 2 && entry.b >= i) return 0;
+            if (entry.op < MG_TAKE || entry.op >= MG_N_OPS) return 0;
+            if (!operands_are_sound(tape, i)) return 0;
         }
     }
+    /* Every list is one JOIN's, so that there is no more to do than there are numbers. */
+    if (n_listed != tape->n_candidates) return 0;
     for (uint32_t i = 0; i < tape->n_outputs; i++)
-        if (tape->outputs[i] >= tape->n_entries) return 0;
+        if (tape->outputs[i] >= tape->n_entries || tape->entries[tape->outputs[i]].op == MG_JOIN)
+            return 0;
     return n_parameters == tape->n_parameters;
 }
 
-uint32_t mg_tape_walk(const mg_entry *entries, uint32_t root, uint32_t *order, uint8_t *n_visited,
-                      uint32_t *stack) {
+uint32_t mg_tape_walk(const mg_entry *entries, const uint32_t *candidates, uint32_t root,
+                      uint32_t *order, uint32_t *n_visited, uint32_t *stack) {
     uint32_t n = 0, depth = 0;
     stack[depth++] = root;
     while (depth > 0) {
         const uint32_t i = stack[depth - 1];
-        const mg_entry *e = &entries[i];
-        if (n_visited[i] < e->arity) {
-            const uint32_t operand = n_visited[i]++ == 0 ? e->a : e->b;
-            if (entries[operand].arity > 0 && n_visited[operand] == 0) stack[depth++] = operand;
+        const uint32_t *operands;
+        if (n_visited[i] < mg_entry_operands(&entries[i], candidates, &operands)) {
+            const uint32_t operand = operands[n_visited[i]++];
+            if (entries[operand].op != MG_LEAF && n_visited[operand] == 0)
+                stack[depth++] = operand;
         } else {
             order[n++] = i;
             depth--;
@@ -179,6 +262,7 @@ uint32_t mg_tape_walk(const mg_entry *entries, uint32_t root, uint32_t *order, u
 
 void mg_tape_free(mg_tape *tape) {
     mg_free(tape->entries);
+    mg_free(tape->candidates);
     mg_free(tape->outputs);
     *tape = (mg_tape){0};
 }

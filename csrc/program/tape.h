@@ -4,6 +4,9 @@
  * before users, operands left to right. The inputs come first, used or not, then the parameters
  * that were known before. The order of the operands and of the outputs is all that the order of
  * accumulation depends on, so a tape determines every bit that its program computes.
+ *
+ * The candidates of a JOIN (nodes/take.h) stand side by side in a list; only TAKEs have JOINs as
+ * operands, each as its first one. JOINs of the same candidates are one entry.
  */
 #ifndef MG_TAPE_H
 #define MG_TAPE_H
@@ -18,16 +21,18 @@ typedef enum {
 
 typedef struct {
     double k, h;   /* immediates */
-    uint32_t a, b; /* operands */
-    uint8_t op;    /* MG_LEAF, or a row of the table */
+    uint32_t a, b; /* operands; of a JOIN, where its candidates are listed and how many they are */
+    uint8_t op;    /* MG_LEAF, MG_JOIN, MG_TAKE, or a row of the table */
     uint8_t leaf;  /* mg_leaf_kind of a leaf */
-    uint8_t arity;
+    uint8_t arity; /* 0 of a JOIN */
     uint8_t flags; /* of the node: how the exponent of a power was written */
 } mg_entry;
 
 typedef struct {
     mg_entry *entries;
     uint32_t n_entries;
+    uint32_t *candidates; /* entries: the lists of all JOINs */
+    uint32_t n_candidates;
     uint32_t *outputs; /* entries */
     uint32_t n_outputs, n_inputs, n_parameters;
 } mg_tape;
@@ -59,6 +64,17 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
                          const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
                          mg_refused *refused);
 
+/* What an entry is computed from, and how many these are. */
+static inline uint32_t mg_entry_operands(const mg_entry *e, const uint32_t *candidates,
+                                         const uint32_t **operands) {
+    if (e->op == MG_JOIN) {
+        *operands = candidates + e->a;
+        return e->b;
+    }
+    *operands = &e->a; /* b stands beside it */
+    return e->arity;
+}
+
 /* Whether the numbers of a tape from elsewhere make sense. */
 int mg_tape_is_sound(const mg_tape *tape);
 
@@ -66,8 +82,8 @@ int mg_tape_is_sound(const mg_tape *tape);
  * before users, left to right, without leaves. Returns how many there are. `order` and `stack`
  * have room for each entry; `n_visited` is 0 for each, and is left as the number of operands for
  * those in the list. */
-uint32_t mg_tape_walk(const mg_entry *entries, uint32_t root, uint32_t *order, uint8_t *n_visited,
-                      uint32_t *stack);
+uint32_t mg_tape_walk(const mg_entry *entries, const uint32_t *candidates, uint32_t root,
+                      uint32_t *order, uint32_t *n_visited, uint32_t *stack);
 
 void mg_tape_free(mg_tape *tape);
 

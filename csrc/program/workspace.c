@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "loops/loops.h"
+#include "program/takes.h"
 
 #include <string.h>
 
@@ -235,5 +236,13 @@ void mg_workspace_add_shares(const mg_workspace *workspace, const mg_program *pr
         double *const gradient = &arena->grad[binding->nodes[uses->leaf]];
         for (uint32_t u = 0; u < uses->n; u++)
             *gradient += workspace->adjoints[plan->use_slots[uses->first + u]];
+    }
+    for (uint32_t c = 0; c < plan->n_chosen; c++) {
+        const mg_chosen_use *use = &plan->chosen[c];
+        uint32_t parameter = use->parameter;
+        if (parameter == UINT32_MAX)
+            parameter = mg_chosen_parameter(program, use->take, workspace->values[use->index]);
+        if (parameter != UINT32_MAX)
+            arena->grad[binding->nodes[parameter]] += workspace->adjoints[use->share];
     }
 }

@@ -16,6 +16,7 @@ extern int checks_failed;
 
 void test_operations(void);
 void test_arena(void);
+void test_take(void);
 void test_order(void);
 void test_backward(void);
 void test_block(void);

@@ -31,10 +31,18 @@ int main(void) {
         const char *name;
         void (*run)(void);
     } tests[] = {
-        {"operations", test_operations}, {"arena", test_arena}, {"order", test_order},
-        {"backward", test_backward},     {"block", test_block}, {"call", test_call},
-        {"fusion", test_fusion},         {"optim", test_optim}, {"tiles", test_tiles},
-        {"program", test_program},       {"stamp", test_stamp},
+        {"operations", test_operations},
+        {"arena", test_arena},
+        {"take", test_take},
+        {"order", test_order},
+        {"backward", test_backward},
+        {"block", test_block},
+        {"call", test_call},
+        {"fusion", test_fusion},
+        {"optim", test_optim},
+        {"tiles", test_tiles},
+        {"program", test_program},
+        {"stamp", test_stamp},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {

@@ -33,7 +33,7 @@ The parts, in the order in which they build on each other; a test holds them to 
         calls        doing so, for a call
         predict      ... and for rows of numbers, without a graph
         kernels      the choice of instruction sets
-    bulk/      many nodes or parameters in one go: sums, recorded formulas, optimizer steps
+    bulk/      many nodes or parameters in one go: sums, choices, recorded formulas, optimizer steps
     program/   frozen programs: rows in, arrays out; the saved record; running; by what to
                differentiate; names and numbers of the parameters; Program; making
 
@@ -94,6 +94,7 @@ include "layer/calls.pxi"
 include "layer/predict.pxi"
 include "layer/kernels.pxi"
 include "bulk/sums.pxi"
+include "bulk/takes.pxi"
 include "bulk/recording.pxi"
 include "bulk/formulas.pxi"
 include "bulk/optim.pxi"

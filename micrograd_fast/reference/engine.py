@@ -20,7 +20,7 @@ import operator
 import sys
 import types
 
-__all__ = ["Value", "dot", "sum"]
+__all__ = ["Value", "dot", "sum", "take"]
 
 
 class Value:
@@ -105,7 +105,7 @@ class Value:
             node._backward()
             if needed is not None:
                 needed.update(taken_operands(node))
-            elif is_closed(node):
+            elif is_closed(node) or is_choice(node):
                 done = reversed(order[len(order) - 1 - i :])
                 needed = {operand for node in done for operand in taken_operands(node)}
 
@@ -135,6 +135,10 @@ class Value:
         if backward is do_nothing or getattr(backward, "__module__", None) != __name__:
             return ()
         cells = dict(zip(backward.__code__.co_freevars, backward.__closure__))
+        if is_choice(self):
+            *candidates, index = self._children
+            chosen = place_of(index, len(candidates))
+            return (*(1.0 if i == chosen else -0.0 for i in range(len(candidates))), -0.0)
         stand_ins = {}
         for name in cells.keys() & {"self", "other", "out"}:
             stand_ins[name] = Value(cells[name].cell_contents.data)
@@ -728,6 +732,48 @@ def dot(w, x):
     return sum(wi * xi for wi, xi in zip(w, x))
 
 
+def take(values, index):
+    """Choose one of some Values by the data of another, which is read again when backward runs.
+
+    Parameters
+    ----------
+    values : iterable of Value or float
+    index : Value
+        A whole number from 0 on.
+
+    Returns
+    -------
+    Value
+        Its operands are all the values, then the index; its gradient goes to the chosen one alone.
+
+    Raises
+    ------
+    IndexError
+        If `index` is the place of none.
+
+    Examples
+    --------
+    >>> take([Value(1.0), Value(2.0)], Value(1.0))
+    Value(data=2.0, grad=0.0)
+    """
+    values = [value if isinstance(value, Value) else Value(value) for value in values]
+    chosen = values[place_of(index, len(values))]
+    out = Value(chosen.data, (*values, index), "take")
+
+    def _backward():
+        values[place_of(index, len(values))].grad += out.grad
+
+    out._backward = _backward
+    return out
+
+
+def place_of(index, n):
+    """The place that the data of `index` is among `n`."""
+    if not (0 <= index.data < n and index.data == int(index.data)):
+        raise IndexError(f"index must be a whole number from 0 to {n - 1}, found {index.data}")
+    return int(index.data)
+
+
 MEANINGS = {
     "children": "children",
     "prev": "children",
@@ -801,8 +847,16 @@ def is_closed(node):
     return kept and node._children[1].data == 0
 
 
+def is_choice(node):
+    """Whether `node` is one of several, chosen by an index."""
+    return getattr(node._backward, "__qualname__", "") == "take.<locals>._backward"
+
+
 def taken_operands(node):
-    """The operands that backward goes on to: all, but for a branch that is not taken."""
+    """The operands that backward goes on to: all but branches and candidates not taken."""
+    if is_choice(node):
+        *candidates, index = node._children
+        return [candidates[place_of(index, len(candidates))]]
     return node._children[1:] if is_closed(node) else node._children
 
 

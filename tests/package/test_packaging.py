@@ -103,6 +103,7 @@ PYTHON_LAYERS = [
     {"_state", "optim._options"},
     {"optim.lr_scheduler"},
     {"nn"},
+    {"tables"},
     {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},
     {"_traces"},
     {"tracing", "checking"},

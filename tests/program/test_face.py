@@ -13,7 +13,7 @@ from frozen import all_bits, moons_loss, rows_for
 from support import TESTS, in_threads, run_python
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, _core, compile, load_program, optim
+from micrograd_fast import MLP, Value, _core, compile, load_program, optim, take
 
 # What goes in and comes out ----------------------------------------------------------------------
 
@@ -412,10 +412,12 @@ def test_a_file_that_is_no_program_says_what_is_wrong_with_it(tmp_path):
 
 
 def test_made_up_tapes_are_refused_and_never_crash():
-    loss, inputs, _ = moons_loss()
-    program = compile(loss, inputs)
+    loss, inputs, model = moons_loss()
+    index = Value(0.0)
+    chosen = take([model.layers[0].neurons[0].w, [loss, inputs[0] * 2.0]], index)
+    program = compile(chosen[0] * chosen[1] + loss, [*inputs, index])
     rng = random.Random(2)
-    columns = ["op", "kind", "a", "b", "k", "h", "outputs"]
+    columns = ["op", "kind", "a", "b", "k", "h", "candidates", "outputs"]
     n_refused = 0
     for _ in range(2000):
         tape = program.tape()
@@ -431,7 +433,7 @@ def test_made_up_tapes_are_refused_and_never_crash():
         except ValueError as error:
             n_refused += "damaged program" in str(error)
             continue
-        with contextlib.suppress(ArithmeticError, ValueError):
+        with contextlib.suppress(ArithmeticError, ValueError, IndexError):
             other.value_and_grad(np.ones((9, other.n_inputs)))
     assert n_refused > 300
 

@@ -65,7 +65,7 @@ def array_file(descr, shape, content=b""):
 
 
 MANY_NUMBERS = array_file("<f8", (MANY_BYTES // 8,), bytes(MANY_BYTES))
-COLUMNS = [*_core.TAPE_COLUMNS, "outputs", "operations", "n_inputs", "is_sequence"]
+COLUMNS = [*_core.TAPE_COLUMNS, "candidates", "outputs", "operations", "n_inputs", "is_sequence"]
 COLUMNS += ["fast", "dtype", "data", "format"]
 
 
@@ -126,7 +126,7 @@ def test_what_the_head_of_a_column_claims_is_not_allocated(saved, column, descr,
 # Pickles -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("column", [*_core.TAPE_COLUMNS, "outputs", "operations"])
+@pytest.mark.parametrize("column", [*_core.TAPE_COLUMNS, "candidates", "outputs", "operations"])
 def test_a_column_that_is_no_bytes_is_refused_before_it_is_made_some(column):
     """`bytes` of a number is as many zeros."""
     program = doubling()

@@ -13,7 +13,7 @@ from support import run_python
 HARNESS = """
 import copy, gc, pickle
 import _testcapi
-from micrograd_fast import Value
+from micrograd_fast import Value, take
 from micrograd_fast._core import arena_stats
 
 class Sub(Value):
@@ -253,6 +253,34 @@ CASES = {
         assert made.grad == 1.0 and a.grad != 0.0
         root.zero_grad()
     attempts(lambda: [root], act, check, length)
+    """,
+    "choosing rows": """
+    index = Value(1.0)
+    table = [[a, b], [b, a]]
+    def check(things, made):
+        assert [v.data for v in made] == [3.0, 2.0] and made[0]._children == (a, b, index)
+    assert attempts(lambda: [a, b, index], lambda v: take(table, index), check, length) > 3
+    """,
+    "a program that chooses": """
+    index = Value(1.0)
+    chosen = take([[a, b], [b, a * x]], index)
+    output = chosen[0] * chosen[1]
+    def check(things, program):
+        assert program([2.0, 0]) == 6.0 and program.parameters == (a, b)
+        assert program([2.0, 1]) == 12.0
+    act = lambda things: compile(output, [x, index])
+    assert attempts(lambda: [a, b, x], act, check, length) > 3
+    program = compile(output, [x, index])
+    rows = np.array([[2.0, 0], [2.0, 1]] * 35)
+    for act in (
+        lambda v: program(rows), lambda v: program.backward(rows),
+        lambda v: program.backward([2, 1]), lambda v: program.parameter_grads(rows),
+        lambda v: program.hessian(rows, wrt=[x, b]),
+        lambda v: pickle.loads(pickle.dumps(program)),
+    ):
+        def check(things, made):
+            a.grad = b.grad = 0.0
+        attempts(lambda: [a, b, x], act, check, length)
     """,
     "making a program": """
     # The list is made before: Python's own list() may keep what it could not copy.

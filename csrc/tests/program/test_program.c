@@ -1,6 +1,7 @@
 /* Programs against the graphs that they were made from, and with memory running out. */
 #include "tests/check.h"
 
+#include "nodes/take.h"
 #include "program/run.h"
 
 #include <string.h>
@@ -24,6 +25,14 @@ static mg_node computed(mg_arena *arena, mg_op op, mg_node a, mg_node b) {
 
 static uint32_t below(uint32_t n) { return (uint32_t)((test_random() + 2.0) / 4.0 * n); }
 
+/* One of three nodes, by a comparison. */
+static mg_node taken(mg_arena *arena, const mg_node *pool, uint32_t n) {
+    const mg_node candidates[] = {pool[below(n)], pool[below(N_INPUTS + N_PARAMETERS)],
+                                  pool[below(n)]};
+    const mg_node index = computed(arena, MG_LESS, pool[below(n)], pool[below(n)]);
+    return mg_arena_take_one(arena, mg_arena_join(arena, candidates, 3), index);
+}
+
 /* Sums of products of the same nodes, like a layer's, and steps of all kinds between them. */
 static graph random_graph(void) {
     graph g = {.arena = test_arena_new()};
@@ -44,6 +53,8 @@ static graph random_graph(void) {
                 mg_node w = g.parameters[(7 * (uint32_t)i + j) % N_PARAMETERS];
                 node = computed(arena, MG_ADD, node, computed(arena, MG_MUL, w, x));
             }
+        } else if (i % 7 == 0) {
+            node = taken(arena, pool, n);
         } else {
             static const mg_op ops[] = {MG_ADD, MG_MUL, MG_RELU, MG_TANH, MG_SIN, MG_MAXIMUM};
             const mg_op op = ops[below(6)];
@@ -80,6 +91,11 @@ static double eager(const graph *g, const double *row, double *input_gradients) 
         const double b = arena->meta[node].arity == 2 ? arena->data[pair.b] : 0.0;
         mg_status st = MG_OK;
         arena->grad[node] = 0.0;
+        if (arena->meta[node].arity > 2) continue;
+        if (arena->meta[node].op == MG_TAKE) {
+            arena->data[node] = arena->data[mg_taken(arena, node)];
+            continue;
+        }
         arena->data[node] =
             mg_op_value((mg_op)arena->meta[node].op, arena->data[pair.a], b, 0.0, 0.0, &st);
     }

@@ -435,6 +435,7 @@ cdef mg_node load_one(int op, mg_node *members, size_t n_members, double data, o
     cdef mg_extra *extra
     cdef mg_node a = MG_NO_NODE, b = MG_NO_NODE, node
     cdef int n_operands = len(operands), n_values = len(values)
+    cdef bint nary = op == MG_LOCAL or op == MG_JOIN
     for operand in operands:
         if operand >= n_members:
             raise damaged(f"operand {operand} of node {n_members}")
@@ -442,25 +443,27 @@ cdef mg_node load_one(int op, mg_node *members, size_t n_members, double data, o
         if n_operands or n_values:
             raise damaged("a leaf with operands")
         return leaf(data)
-    if op != MG_LOCAL:
-        if op < MG_ADD:
+    if not nary:
+        if op < MG_TAKE:
             raise damaged(f"a node that is a {operation_name(<mg_op>op)}")
         if n_operands != mg_ops[op].arity or n_values != mg_ops[op].n_immediates:
             raise damaged(f"{operation_name(<mg_op>op)} with {n_operands} operands")
         a = members[<size_t>operands[0]]
         if n_operands == 2:
             b = members[<size_t>operands[1]]
-    elif n_operands == 0 or n_values not in (0, n_operands):
+        if (arena.meta[a].op == MG_JOIN) != (op == MG_TAKE):
+            raise damaged("a choice without candidates, or candidates without a choice")
+    elif n_operands == 0 or n_values not in (0, 0 if op == MG_JOIN else n_operands):
         raise damaged("a node whose operands and derivatives do not match")
-    if op != MG_LOCAL and n_values < 2:
+    if not nary and n_values < 2:
         node = mg_arena_node(&arena, <mg_op>op, a, b, values[0] if n_values else 0.0, data)
     else:
-        extra = mg_extra_new(n_operands if op == MG_LOCAL else 0, n_values)
+        extra = mg_extra_new(n_operands if nary else 0, n_values)
         if extra == NULL:
             raise_status(MG_NO_MEMORY, <mg_op>op, data, 0.0)
         for i in range(n_values):
             extra.values[i] = values[i]
-        if op == MG_LOCAL:
+        if nary:
             for i in range(n_operands):
                 mg_extra_operands(extra)[i] = members[<size_t>operands[i]]
         node = mg_arena_node_extra(&arena, <mg_op>op, a, extra, data)

@@ -10,6 +10,7 @@ cdef extern from "base/status.h":
         MG_ZERO_DIVISION
         MG_OVERFLOW
         MG_DOMAIN
+        MG_INDEX
         MG_CALLBACK
 
 

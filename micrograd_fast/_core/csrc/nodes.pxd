@@ -99,3 +99,9 @@ cdef extern from "nodes/arena.h":
     uint32_t mg_node_operands(mg_arena *arena, mg_node node, const mg_node **operands)
     void mg_node_immediates(mg_arena *arena, mg_node node, double *k, double *h)
     size_t mg_arena_node_bytes()
+
+
+cdef extern from "nodes/take.h":
+    uint32_t mg_candidates(const mg_arena *arena, mg_node take, const mg_node **candidates)
+    mg_node mg_arena_join(mg_arena *arena, const mg_node *candidates, uint32_t n_candidates)
+    mg_node mg_arena_take_one(mg_arena *arena, mg_node join, mg_node index)

@@ -10,6 +10,8 @@ cdef extern from "ops/ops.h":
         MG_LEAF
         MG_LOCAL
         MG_NEURON
+        MG_JOIN
+        MG_TAKE
         MG_ADD
         MG_MUL
         MG_POW_CONST
@@ -40,6 +42,7 @@ cdef extern from "ops/ops.h":
     int MG_ERROR_BIT(mg_status status)
     const mg_op_info mg_ops[]
 
+    uint32_t mg_place(double index, uint32_t n)
     double mg_pow(double base, double exponent, mg_status *st)
     void mg_hypot_adds_halves(bint yes)
     double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)

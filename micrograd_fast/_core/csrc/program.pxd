@@ -24,6 +24,8 @@ cdef extern from "program/tape.h":
     ctypedef struct mg_tape:
         mg_entry *entries
         uint32_t n_entries
+        uint32_t *candidates
+        uint32_t n_candidates
         uint32_t *outputs
         uint32_t n_outputs
         uint32_t n_inputs

@@ -127,7 +127,7 @@ cdef int raise_run(mg_status st, mg_program *program, Rows *rows,
         k -= 1.0
     try:
         raise_status(st, op, failure.a, k)
-    except ArithmeticError as error:
+    except (ArithmeticError, IndexError) as error:
         if rows.single:
             raise
         raise type(error)(f"row {failure.row}: {error}") from None

@@ -732,7 +732,7 @@ cdef class Program:
         for name, column in self.tape().items():
             if name in ("input_names", "parameter_names"):
                 continue
-            code = "I" if name == "outputs" else TAPE_COLUMNS.get(name)
+            code = "I" if name in ("outputs", "candidates") else TAPE_COLUMNS.get(name)
             columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
         data = []
         for p in graph_of(self).parameters:
@@ -752,9 +752,10 @@ cdef class Program:
             ``operations``, the names that ``op`` counts in; for each entry of the graph ``op``
             (uint8), ``kind`` of leaf (uint8: 0 a constant, 1 an input, 2 a parameter), operands
             ``a`` and ``b`` (uint32; the number of an input or parameter in ``a``), immediates
-            ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order; ``outputs``
-            (uint32); ``n_inputs``; ``is_sequence``; ``fast``; ``dtype``; ``input_names`` and
-            ``parameter_names``, tuples of str.
+            ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order;
+            ``candidates`` (uint32), of which a "join" has ``b`` from the one numbered ``a`` on,
+            for a "take" to choose from; ``outputs`` (uint32); ``n_inputs``; ``is_sequence``;
+            ``fast``; ``dtype``; ``input_names`` and ``parameter_names``, tuples of str.
         """
         packed = packed_tape(&graph_of(self).program.tape)
         packed["is_sequence"] = self.is_sequence

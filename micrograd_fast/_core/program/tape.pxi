@@ -29,6 +29,9 @@ cdef dict packed_tape(mg_tape *tape):
         first[i] = tape.entries[i].k
         second[i] = tape.entries[i].h
     columns = dict(zip(TAPE_COLUMNS, map(bytes, (op, kind, a, b, k, h))))
+    columns["candidates"] = PyBytes_FromStringAndSize(
+        <const char *>tape.candidates, tape.n_candidates * sizeof(uint32_t)
+    )
     columns["outputs"] = PyBytes_FromStringAndSize(
         <const char *>tape.outputs, tape.n_outputs * sizeof(uint32_t)
     )
@@ -75,7 +78,7 @@ cdef int read_codes(object names, uint8_t *codes, Py_ssize_t *n) except -1:
 cdef int fill_tape(mg_tape *tape, object given) except -1:
     """Entries from the columns of a tape, which may hold anything. What they ask for is no more
     than they hold."""
-    cdef Py_ssize_t i, n = 0, n_names = 0, n_outputs = 0, length = 0
+    cdef Py_ssize_t i, n = 0, n_names = 0, n_outputs = 0, n_candidates = 0, length = 0
     cdef uint8_t codes[256]
     if not isinstance(given, dict):
         raise damaged_program(f"its tape must be a dict, found {type(given).__name__}")
@@ -94,7 +97,10 @@ cdef int fill_tape(mg_tape *tape, object given) except -1:
     cdef const double *second = <const double *>tape_column(packed, "h", 8, &length)
     fit = fit and length == n
     cdef const uint32_t *outputs = <const uint32_t *>tape_column(packed, "outputs", 4, &n_outputs)
-    if not fit or not 0 < n < 2**32 - 1 or n_outputs >= 2**32 - 1:
+    cdef const uint32_t *candidates = <const uint32_t *>tape_column(
+        packed, "candidates", 4, &n_candidates
+    )
+    if not fit or not 0 < n < 2**32 - 1 or max(n_outputs, n_candidates) >= 2**32 - 1:
         raise damaged_program("its columns differ in length")
     n_inputs = packed["n_inputs"]
     # A cast would hide damage.
@@ -103,8 +109,11 @@ cdef int fill_tape(mg_tape *tape, object given) except -1:
     tape.n_inputs = n_inputs
     tape.entries = <mg_entry *>mg_calloc(n, sizeof(mg_entry))
     tape.outputs = <uint32_t *>mg_calloc(n_outputs, sizeof(uint32_t))
-    if tape.entries == NULL or tape.outputs == NULL:
+    tape.candidates = <uint32_t *>mg_calloc(n_candidates, sizeof(uint32_t))
+    if tape.entries == NULL or tape.outputs == NULL or tape.candidates == NULL:
         raise no_memory(f"a program of {n} entries")
+    memcpy(tape.candidates, candidates, n_candidates * sizeof(uint32_t))
+    tape.n_candidates = <uint32_t>n_candidates
     memcpy(tape.outputs, outputs, n_outputs * sizeof(uint32_t))
     for i in range(n):
         if ops[i] >= n_names or codes[ops[i]] == <int>MG_N_OPS:

@@ -123,15 +123,24 @@ cdef int set_backward(PyObject *self, PyObject *entry, void *closure) except -1:
     return handle_set(self, BACKWARD, <object>entry)
 
 
+cdef uint32_t shown_operands(mg_node node, const mg_node **operands) noexcept:
+    """The operands that Python sees; of a choice, the candidates, which the index follows."""
+    if arena.meta[node].op == MG_TAKE:
+        return mg_candidates(&arena, node, operands)
+    return mg_node_operands(&arena, node, operands)
+
+
 cdef tuple operand_values(PyObject *self):
     cdef const mg_node *operands
     cdef uint32_t i, n_operands
     cdef list result = []
     # From here on no Python runs until all are in the list, so the operands stay what they are.
     expand_neuron(node_of(self))
-    n_operands = mg_node_operands(&arena, node_of(self), &operands)
+    n_operands = shown_operands(node_of(self), &operands)
     for i in range(n_operands):
         result.append(adopt(handle_of(operands[i])))
+    if arena.meta[node_of(self)].op == MG_TAKE:
+        result.append(adopt(handle_of(arena.operands[node_of(self)].b)))
     return tuple(result)
 
 
@@ -164,7 +173,7 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
         note_look(self, "_local_grads", NULL)
     node = node_of(self)
     expand_neuron(node)
-    n_operands = mg_node_operands(&arena, node, &operands)
+    n_operands = shown_operands(node, &operands) + (arena.meta[node].op == MG_TAKE)
     if arena.meta[node].op == MG_LOCAL:
         if arena.aux[node].extra.n_values == 0:
             n_operands = 0
@@ -174,8 +183,12 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
         derivatives.append(mg_local_gradient(&arena, node, i, &st))
         if st != MG_OK:
             failure.node = node
-            failure.a = arena.data[operands[0]]
-            failure.b = arena.data[operands[n_operands - 1]]
+            if st == MG_INDEX:
+                failure.a = arena.data[arena.operands[node].b]
+                failure.b = n_operands - 1
+            else:
+                failure.a = arena.data[operands[0]]
+                failure.b = arena.data[operands[n_operands - 1]]
             raise_failure(st, &failure)
     return new_reference(tuple(derivatives))
 

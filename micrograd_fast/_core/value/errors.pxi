@@ -18,10 +18,23 @@ cdef object no_memory(str what):
     return MemoryError(f"no memory for {what}")
 
 
+cdef str described_places(uint32_t n):
+    """What an index among n may be."""
+    if n == 1:
+        return "0, the only row"
+    return f"a whole number from 0 to {n - 1}" if n > 0 else "a row, which an empty table has not"
+
+
+def describe_places(n):
+    """What an index among n may be, for messages."""
+    return described_places(n)
+
+
 cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
     """Raise the exception that ``st`` stands for.
 
-    ``a`` is the operand, ``b`` the second operand or the exponent. Always raises; the return
+    ``a`` is the operand, ``b`` the second operand or the exponent; of an index, how many there are
+    to choose from. Always raises; the return
     value only lets callers write ``return raise_status(...)``.
     """
     power = op == MG_POW or op == MG_POW_CONST
@@ -30,6 +43,8 @@ cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
             f"another node: {arena.n_live} nodes are alive"
             f" in {arena.cap * mg_arena_node_bytes()} bytes"
         )
+    if st == MG_INDEX:
+        raise IndexError(f"index must be {described_places(<uint32_t>b)}, found {a!r}")
     if power:
         found = f"{a!r} ** {b!r}"
     else:
