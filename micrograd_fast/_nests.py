@@ -11,6 +11,7 @@ part in the comparison.
 
 from __future__ import annotations
 
+import operator
 import sys
 
 from .engine import Value
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
     Leaf: TypeAlias = Callable[[tuple[int, ...] | None], Any]
-    Structure: TypeAlias = "Number | Array | Static | Container"
+    Structure: TypeAlias = "Number | Array | Places | Static | Container"
     Arguments: TypeAlias = tuple[tuple[str, Structure], ...]
 
 
@@ -54,6 +55,22 @@ class Array:
 
     def __hash__(self) -> int:
         return hash(self.shape)
+
+
+class Places:
+    """The structure of an index or of an array of some: traced, without derivatives."""
+
+    __slots__ = ("n_numbers", "shape")
+
+    def __init__(self, shape: tuple[int, ...] | None) -> None:
+        self.shape = shape
+        self.n_numbers = Array(shape or ()).n_numbers
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Places and self.shape == other.shape
+
+    def __hash__(self) -> int:
+        return hash((Places, self.shape))
 
 
 class Static:
@@ -214,6 +231,51 @@ def _array(nest: Any, numbers: list[float], name: str) -> Structure:
     return Array(array.shape)
 
 
+def take_indices_apart(nest: Any, numbers: list[float], name: str) -> Structure:
+    """Append the indices of a nest to a list of numbers; return its structure.
+
+    Parameters
+    ----------
+    nest : object
+        Ints, arrays of ints, None, and lists and tuples of them.
+    numbers, name
+        As for `take_apart`.
+
+    Raises
+    ------
+    HoldsValues
+        If there is a Value in it.
+    TypeError
+        If there is something else in it.
+    """
+    kind = type(nest)
+    if nest is None:
+        return Static(None, (kind, None))
+    if isinstance(nest, Value):
+        raise HoldsValues
+    if isinstance(nest, (list, tuple)):
+        items = tuple([take_indices_apart(item, numbers, name) for item in nest])
+        if not hasattr(kind, "_make"):
+            kind = list if isinstance(nest, list) else tuple
+        return Container(kind, None, items)
+    if getattr(nest, "ndim", 0) > 0:
+        import numpy
+
+        array = numpy.asarray(nest)
+        if any(isinstance(entry, Value) for entry in array.flat if array.dtype.kind == "O"):
+            raise HoldsValues
+        if array.dtype.kind in "iu":
+            numbers.extend(array.ravel().astype(float).tolist())
+            return Places(array.shape)
+        raise TypeError(f"{name} must be an array of ints, found one of {array.dtype}")
+    if isinstance(nest, bool) or not hasattr(nest, "__index__"):
+        raise TypeError(
+            f"{name} must be an int, as it is named in indices=, found {kind.__name__}"
+        )
+    numbers.append(float(operator.index(nest)))
+    return Places(None)
+
+
 def static_key(value: Any, name: str) -> Hashable:
     """Return what makes a static argument the same as another: 1, 1.0 and True are three.
 
@@ -239,7 +301,7 @@ def static_key(value: Any, name: str) -> Hashable:
     return kind, value
 
 
-def leaves_of(structure: Structure) -> Iterator[Number | Array]:
+def leaves_of(structure: Structure) -> Iterator[Number | Array | Places]:
     """Go through the leaves of a structure, from left to right."""
     pending = [structure]
     while pending:
@@ -248,6 +310,11 @@ def leaves_of(structure: Structure) -> Iterator[Number | Array]:
             pending.extend(reversed(part.items))
         elif not isinstance(part, Static):
             yield part
+
+
+def is_differentiable(structure: Structure) -> bool:
+    """Whether a structure has leaves that are no indices."""
+    return any(not isinstance(leaf, Places) for leaf in leaves_of(structure))
 
 
 def n_numbers_of(structure: Structure) -> int:
@@ -267,7 +334,7 @@ def put_together(structure: Structure, leaf: Leaf, keep_static: bool = True) -> 
     leaf : callable
         Called with the shape of each leaf in turn, None for a number; gives what takes its place.
     keep_static : bool, optional
-        Whether static parts come back as they are, or as None.
+        Whether static parts come back as they are, or as None; and what `leaf` gives for indices.
     """
     if isinstance(structure, Container):
         return structure.containing(
@@ -275,7 +342,8 @@ def put_together(structure: Structure, leaf: Leaf, keep_static: bool = True) -> 
         )
     if isinstance(structure, Static):
         return structure.value if keep_static else None
-    return leaf(structure.shape)
+    part = leaf(structure.shape)
+    return part if keep_static or not isinstance(structure, Places) else None
 
 
 def of_values(values: list[Value]) -> Leaf:
@@ -362,11 +430,13 @@ def split_batch(
         part = numpy.array(numbers[first:position])
         if structure.shape is None:
             columns.append((part, True))
-            return NUMBER
+            return structure
         lengths.setdefault(structure.shape[0], name)
         inner = structure.shape[1:]
         part = part.reshape(structure.shape[0], -1)
         columns.extend((part[:, i], False) for i in range(part.shape[1]))
+        if isinstance(structure, Places):
+            return Places(inner or None)
         return Array(inner) if inner else NUMBER
 
     of_one = tuple([(name, split(structure, name)) for name, structure in arguments])

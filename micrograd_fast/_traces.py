@@ -9,7 +9,7 @@ from ._nests import (
     Container,
     Static,
     cut,
-    leaves_of,
+    is_differentiable,
     n_numbers_of,
     put_together,
 )
@@ -99,11 +99,13 @@ class Trace:
             places[argument] = (structure, first)
             first += n_numbers_of(structure)
         if argnums is None:
-            self._by = [entry for entry in places.values() if any(leaves_of(entry[0]))]
+            self._by = [entry for entry in places.values() if is_differentiable(entry[0])]
         else:
             for argument in argnums:
-                if argument not in places or not any(leaves_of(places[argument][0])):
-                    raise TypeError(f"{name} cannot be differentiated by {argument}: it is static")
+                if argument not in places or not is_differentiable(places[argument][0]):
+                    raise TypeError(
+                        f"{name} cannot be differentiated by {argument}: it is static, or chooses"
+                    )
             self._by = [places[argument] for argument in argnums]
         self._one_argnum = one_argnum or (argnums is None and len(self._by) == 1)
 

@@ -12,6 +12,7 @@ import functools
 
 from . import _core
 from .engine import Value
+from .tables import take
 
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
@@ -233,8 +234,8 @@ def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "me
     ----------
     log_probabilities : list of Value, or list of such lists
         One for each class; for a batch, a row for each sample.
-    targets : int, or list of int
-        The right class, or one for each row.
+    targets : int or Value, or list of these
+        The right class, or one for each row; a Value chooses it as in `take`.
     reduction : {"mean", "sum"}, optional
 
     Returns
@@ -246,6 +247,8 @@ def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "me
     ValueError
         If there are not as many targets as rows, no rows, no such class, or the reduction is
         unknown.
+    IndexError
+        If there is no such class as a Value says.
 
     Examples
     --------
@@ -264,8 +267,8 @@ def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -
     ----------
     logits : list of Value, or list of such lists
         One for each class; for a batch, a row for each sample.
-    targets : int, or list of int
-        The right class, or one for each row.
+    targets : int or Value, or list of these
+        The right class, or one for each row; a Value chooses it as in `take`.
     reduction : {"mean", "sum"}, optional
 
     Returns
@@ -276,7 +279,7 @@ def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -
     ------
     TypeError
         If something is no Value where one is wanted.
-    ValueError
+    ValueError, IndexError
         As `nll_loss`.
 
     Examples
@@ -358,7 +361,8 @@ def _rows(
             f" found {len(rows)} rows and {len(classes)} classes"
         )
     for i, (row, k) in enumerate(zip(rows, classes)):
-        if type(k) is int and 0 <= k < len(row):
+        # A Value chooses: whether there is such a class is known where its data are.
+        if (type(k) is int and 0 <= k < len(row)) or _is_value(k):
             continue
         if hasattr(k, "tolist"):
             k = k.tolist()
@@ -472,6 +476,11 @@ def _logistic_loss(logit: Value, target: float) -> Value:
     return logit.softplus() - target * logit
 
 
+def _picked(values: list[Value], target: Any) -> Value:
+    picked: Value = (take if _is_value(target) else _core.pick)(values, target)
+    return picked
+
+
 def _shifted(logits: list[Value]) -> list[Value]:
     """The logits less their maximum, which has no gradient: the result does not depend on it."""
     largest = functools.reduce(lambda largest, x: largest.maximum(x), logits)
@@ -503,7 +512,7 @@ def _log_softmax(logits: list[Value]) -> list[Value]:
 
 @functools.partial(_core.Formula, example=([Value(0.0), Value(0.0)], 0))
 def _negative_picked(log_probabilities: list[Value], target: int) -> Value:
-    return -_core.pick(log_probabilities, target)
+    return -_picked(log_probabilities, target)
 
 
 @functools.partial(
@@ -514,4 +523,4 @@ def _negative_picked(log_probabilities: list[Value], target: int) -> Value:
 def _cross_entropy(logits: list[Value], target: int) -> Value:
     shifted = _shifted(logits)
     log_total = _core.add_up([x.exp() for x in shifted]).log()
-    return log_total - _core.pick(shifted, target)
+    return log_total - _picked(shifted, target)

@@ -20,6 +20,7 @@ from ._nests import (
     split_batch,
     static_key,
     take_apart,
+    take_indices_apart,
     without_statics,
 )
 from ._traces import Trace, Watch, results_apart
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
         function: Callable[P, Value],
         *,
         static: _Chosen = (),
+        indices: _Chosen = (),
         argnums: _Chosen | None = None,
         frozen_reads: _OnReads = "warn",
         max_programs: int = 128,
@@ -85,6 +87,7 @@ if TYPE_CHECKING:
         function: Callable[P, R],
         *,
         static: _Chosen = (),
+        indices: _Chosen = (),
         argnums: _Chosen | None = None,
         frozen_reads: _OnReads = "warn",
         max_programs: int = 128,
@@ -97,6 +100,7 @@ if TYPE_CHECKING:
         function: None = None,
         *,
         static: _Chosen = (),
+        indices: _Chosen = (),
         argnums: _Chosen | None = None,
         frozen_reads: _OnReads = "warn",
         max_programs: int = 128,
@@ -109,6 +113,7 @@ def jit(
     function: Callable[..., Any] | None = None,
     *,
     static: _Chosen = (),
+    indices: _Chosen = (),
     argnums: _Chosen | None = None,
     frozen_reads: _OnReads = "warn",
     max_programs: int = 128,
@@ -137,6 +142,10 @@ def jit(
         Takes numbers and nests of them; returns Values, or a nest of some.
     static : str, int or sequence of these, optional
         Names or places of further arguments that are static, by value. They must be hashable.
+    indices : str, int or sequence of these, optional
+        Names or places of arguments whose ints choose: the function gets a Value for each, by
+        which `take` chooses a row and `cross_entropy` a class, and another int makes no other
+        program. Ints, arrays of ints, and lists and tuples of them; no derivative is by them.
     argnums : str, int or sequence of these, optional
         Names or places of the arguments to differentiate by; all traced ones if not given.
     frozen_reads : {"warn", "error", "ignore"}, optional
@@ -157,7 +166,7 @@ def jit(
     Raises
     ------
     TypeError
-        If `function` is none, or `static` or `argnums` names no argument.
+        If `function` is none, or `static`, `indices` or `argnums` names no argument.
     ValueError
         If `frozen_reads` is none of the three, `max_programs` is below 1, or for `dtype` as
         `compile`.
@@ -186,6 +195,7 @@ def jit(
     _core.check_arithmetic(fast, dtype)
     options: dict[str, Any] = {
         "static": static,
+        "indices": indices,
         "argnums": argnums,
         "frozen_reads": frozen_reads,
         "max_programs": max_programs,
@@ -216,6 +226,7 @@ class Jitted(_Signed[P, R]):
         self,
         function: Callable[P, Any],
         static: _Chosen,
+        indices: _Chosen,
         argnums: _Chosen | None,
         frozen_reads: _OnReads,
         max_programs: int,
@@ -228,6 +239,7 @@ class Jitted(_Signed[P, R]):
         self._function: Callable[..., Any] = function
         self._parameters = _parameters_of(function)
         self._static = self._chosen(static, "static")
+        self._indices = self._chosen(indices, "indices")
         self._argnums = None if argnums is None else self._chosen(argnums, "argnums")
         self._one_argnum = isinstance(argnums, (str, int))
         self._frozen_reads = frozen_reads
@@ -432,6 +444,8 @@ class Jitted(_Signed[P, R]):
     def _structure(self, argument: Any, numbers: list[float], name: str) -> Structure:
         if name in self._static or (self._leading and argument is self._leading[0]):
             return Static(argument, static_key(argument, name))
+        if name in self._indices:
+            return take_indices_apart(argument, numbers, name)
         return take_apart(argument, numbers, name)
 
     def _trace_for(self, key: _Key, numbers: list[float]) -> Trace:
@@ -494,7 +508,7 @@ class Jitted(_Signed[P, R]):
         return (
             f"{error}. While jit traces {self._name}, a Value stands for each number of"
             f" {names}: an argument that counts, indexes or chooses must be an int, or be named"
-            f" in static=, as in jit(..., static={traced[0]!r})"
+            f" in static=, as in jit(..., static={traced[0]!r}); take chooses by a Value"
         )
 
     def _count_alike(self, key: _Key) -> None:
