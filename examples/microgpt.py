@@ -2,7 +2,8 @@
 
 Every number is a `Value`: embeddings, attention, normalisation, the loss. Written as it is, one
 training step makes a graph of some 40,000 nodes. `jit` traces that graph once for each length of a
-name, and replays it after; the training loop stays what it was.
+name, and replays it after: `take` chooses a letter's embedding and probability, whichever letter it
+is. The training loop stays what it was.
 
     python examples/microgpt.py                      # 1,000 steps, then 20 new names
     python examples/microgpt.py --engine eager       # the same, a new graph at every step
@@ -15,6 +16,8 @@ import random
 import sys
 import time
 from pathlib import Path
+
+from micrograd_fast import jit, take
 
 N_EMBEDDING, N_HEADS, BLOCK_SIZE = 16, 4, 16
 
@@ -83,17 +86,10 @@ class Model:
         total = self.sum(powers)
         return [power / total for power in powers]
 
-    def chosen(self, table, choice):
-        """The row of a table at an index, or that which numbers of 0 and 1 choose."""
-        if isinstance(choice, int):
-            return table[choice]
-        return [self.dot(choice, column) for column in zip(*table, strict=True)]
-
     def scores(self, token, position, keys, values):
         """A score for each token that could come next; adds to the keys and values seen so far."""
         x = [
-            t + p
-            for t, p in zip(self.chosen(self.tokens, token), self.positions[position], strict=True)
+            t + p for t, p in zip(take(self.tokens, token), self.positions[position], strict=True)
         ]
         x = self.normalised(x)
 
@@ -121,10 +117,7 @@ class Model:
         keys, values, losses = [], [], []
         for position, (token, following) in enumerate(zip(tokens, nexts, strict=True)):
             probabilities = self.softmax(self.scores(token, position, keys, values))
-            if isinstance(following, int):
-                losses.append(-probabilities[following].log())
-            else:
-                losses.append(-self.dot(following, [p.log() for p in probabilities]))
+            losses.append(-take(probabilities, following).log())
         return self.sum(losses) / len(losses)
 
 
@@ -194,18 +187,14 @@ def train(names, engine_name="jit", n_steps=1000, seed=42, report=None):
 
         optimizer = Adam(parameters, lr=lr, betas=betas)
     if engine_name == "jit":
-        import numpy as np
-
-        from micrograd_fast import jit
-
-        traced, choices = jit(model.loss), np.eye(end + 1)
+        traced = jit(model.loss, indices=("tokens", "nexts"))
     losses = []
     for step in range(n_steps):
         name = names[step % len(names)]
         tokens = [end, *map(letters.index, name), end][: BLOCK_SIZE + 1]
         optimizer.zero_grad()
         if engine_name == "jit":
-            losses.append(traced.backward(choices[tokens[:-1]], choices[tokens[1:]]))
+            losses.append(traced.backward(tokens[:-1], tokens[1:]))
         else:
             loss = model.loss(tokens[:-1], tokens[1:])
             loss.backward()
