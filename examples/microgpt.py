@@ -2,7 +2,7 @@
 
 Every number is a `Value`: embeddings, attention, normalisation, the loss. Written as it is, one
 training step makes a graph of some 40,000 nodes. `jit` traces that graph once for each length of a
-name, and replays it after: `take` chooses a letter's embedding and probability, whichever letter it
+name, and replays it after: `take` chooses a letter's embedding and its probability, whichever it
 is. The training loop stays what it was.
 
     python examples/microgpt.py                      # 1,000 steps, then 20 new names
