@@ -43,6 +43,7 @@ from .nn import MLP, Layer, Module, Neuron
 from .program import Program, compile, load_program
 from .tables import Index, take
 from .tracing import jit
+from .vectors import attention, embedding, layer_norm, linear, rms_norm
 
 __all__ = [
     "MLP",
@@ -53,19 +54,23 @@ __all__ = [
     "Program",
     "Value",
     "__version__",
+    "attention",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "compile",
     "cross_entropy",
     "dot",
+    "embedding",
     "equal",
     "gradcheck",
     "greater",
     "greater_equal",
     "hinge_loss",
     "jit",
+    "layer_norm",
     "less",
     "less_equal",
+    "linear",
     "load_program",
     "log_softmax",
     "logical_and",
@@ -73,6 +78,7 @@ __all__ = [
     "logical_or",
     "mse_loss",
     "nll_loss",
+    "rms_norm",
     "show_config",
     "softmax",
     "sum",

@@ -105,7 +105,7 @@ PYTHON_LAYERS = [
     {"nn"},
     {"tables"},
     {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},
-    {"_traces"},
+    {"_traces", "vectors"},
     {"tracing", "checking"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"__init__"},
