@@ -141,6 +141,39 @@ static void failed_growth_changes_nothing(void) {
     }
 }
 
+/* Room that has been promised is there, some of it in free slots, and no column moves. */
+static void promised_nodes_need_no_memory(void) {
+    enum { N_PRODUCTS = 50 };
+    for (long nth = 1; nth < 400; nth += 7) {
+        mg_arena *arena = test_arena_new();
+        const mg_node w = held(arena, mg_arena_leaf(arena, 2.0));
+        const mg_node x = held(arena, mg_arena_leaf(arena, 3.0));
+        const mg_node span = mg_arena_take_span(arena, 9);
+        for (mg_node node = span; node < span + 9; node++)
+            arena->meta[node] = (mg_meta){0, MG_LEAF, 0, 0, 0};
+        mg_arena_give_span(arena, span, 9);
+        arena->n_live -= 9;
+        mg_testing_fail_allocation(nth);
+        const mg_status st = mg_arena_promise(arena, 2 * N_PRODUCTS + 1);
+        mg_testing_fail_allocation(0);
+        if (st == MG_OK) {
+            const mg_node cap = arena->cap;
+            mg_node total = held(arena, mg_arena_literal(arena, 0.0));
+            mg_testing_fail_allocation(1);
+            for (int i = 0; i < N_PRODUCTS; i++)
+                total = mg_arena_add_product(arena, total, w, x, i == 0);
+            mg_testing_fail_allocation(0);
+            CHECK(arena->cap == cap && arena->data[total] == 6.0 * N_PRODUCTS);
+            CHECK(arena->n_live == 3 + 2 * N_PRODUCTS && arena->meta[w].refs == 1 + N_PRODUCTS);
+            mg_arena_release(arena, total);
+        }
+        CHECK(arena->n_live == 2);
+        mg_arena_release(arena, w);
+        mg_arena_release(arena, x);
+        test_arena_end(arena);
+    }
+}
+
 /* Spans of changing lengths, with nodes made and freed in between: the columns stop growing. */
 static void spans_of_any_length_share_the_columns(void) {
     mg_arena *arena = test_arena_new();
@@ -175,5 +208,6 @@ void test_arena(void) {
     pinned_handles_are_held_by_each_use();
     extra_records_go_with_their_node();
     failed_growth_changes_nothing();
+    promised_nodes_need_no_memory();
     spans_of_any_length_share_the_columns();
 }

@@ -136,17 +136,15 @@ def dot(w, x):
     >>> dot([Value(2.0), Value(3.0)], [10, 100]).data
     320.0
     """
-    cdef list left = list(w), right = list(x)
-    cdef Py_ssize_t i, n = len(left)
-    cdef bint plain = adds_natively_itself() and n > 0
+    # Lists of the caller's are not copied: no Python runs while they are gone through.
+    cdef list left = w if type(w) is list else list(w)
+    cdef list right = x if type(x) is list else list(x)
+    cdef Py_ssize_t n = len(left)
     if n != len(right):
         raise ValueError(f"w and x of dot must have one length, found {n} and {len(right)}")
-    for i in range(n):
-        if not plain:
-            break
-        plain = multiplies_plainly(list_item(<PyObject *>left, i), list_item(<PyObject *>right, i))
-    if plain:
-        return plain_dot(left, right)
+    if n > 0 and adds_natively_itself() and multiply_plainly(left, right, n):
+        return plain_dot(left, right, n)
+    left, right = list(left), list(right)
     try:
         return sum(map(operator.mul, left, right))
     except TypeError:
@@ -162,18 +160,44 @@ cdef bint adds_natively_itself() noexcept:
     return slots.nb_add == <void *>value_add and slots.nb_multiply == <void *>value_multiply
 
 
-cdef object plain_dot(list left, list right):
-    cdef Py_ssize_t i, n = len(left)
+cdef bint multiply_plainly(list left, list right, Py_ssize_t n) noexcept:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not multiplies_plainly(list_item(<PyObject *>left, i), list_item(<PyObject *>right, i)):
+            return False
+    return True
+
+
+cdef Py_ssize_t count_numbers(list factors, Py_ssize_t n) except -1:
+    """How many factors become leaves. OverflowError for an int that is no double."""
+    cdef Py_ssize_t i, n_numbers = 0
+    for i in range(n):
+        n_numbers += Py_TYPE(list_item(<PyObject *>factors, i)) != ValueType
+        if PyLong_CheckExact(list_item(<PyObject *>factors, i)):
+            PyLong_AsDouble(list_item(<PyObject *>factors, i))
+    return n_numbers
+
+
+cdef inline double plain_double(PyObject *number) noexcept:
+    """The number of a float, or of an int that is known to be a double."""
+    if PyFloat_CheckExact(number):
+        return PyFloat_AS_DOUBLE(number)
+    return <double>PyLong_AsDouble(number)
+
+
+cdef object plain_dot(list left, list right, Py_ssize_t n):
+    cdef Py_ssize_t i
     cdef PyObject *a
     cdef PyObject *b
     cdef PyObject *handle
-    cdef mg_node total, product, other
-    for numbers in (left, right):
-        for i in range(n):
-            if PyLong_CheckExact(list_item(<PyObject *>numbers, i)):
-                (<list>numbers)[i] = PyLong_AsDouble(list_item(<PyObject *>numbers, i))
+    cdef mg_node total, other
+    # A leaf for each number, a product and a sum for each pair, and the 0.0.
+    cdef Py_ssize_t n_nodes = count_numbers(left, n) + count_numbers(right, n) + 2 * n + 1
     handle = handle_new()
+    if n_nodes > MG_NO_NODE or mg_arena_promise(&arena, <mg_node>n_nodes) != MG_OK:
+        return value_of_sum(handle, MG_NO_NODE)
     total = mg_arena_literal(&arena, 0.0)
+    arena.meta[total].refs = 1
     for i in range(n):
         a = list_item(<PyObject *>left, i)
         b = list_item(<PyObject *>right, i)
@@ -182,14 +206,7 @@ cdef object plain_dot(list left, list right):
         if Py_TYPE(b) == ValueType:
             other = node_of(b)
         else:
-            other = mg_arena_literal(&arena, PyFloat_AS_DOUBLE(b))
-        product = MG_NO_NODE
-        if other != MG_NO_NODE:
-            product = mg_arena_node(&arena, MG_MUL, node_of(a), other, 0.0,
-                                    arena.data[node_of(a)] * arena.data[other])
-            if product == MG_NO_NODE and Py_TYPE(b) != ValueType:
-                mg_arena_discard(&arena, other)
-        total = mg_sum_step(&arena, total, product, i == 0)
-        if total == MG_NO_NODE:
-            break
+            other = mg_arena_literal(&arena, plain_double(b))
+        total = mg_arena_add_product(&arena, total, node_of(a), other, i == 0)
+    arena.meta[total].refs = 0
     return value_of_sum(handle, total)

@@ -87,6 +87,8 @@ cdef extern from "nodes/arena.h":
     mg_extra *mg_extra_new(uint32_t n_operands, uint32_t n_values)
     mg_node *mg_extra_operands(mg_extra *extra)
     mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes)
+    mg_status mg_arena_promise(mg_arena *arena, mg_node n_nodes)
+    mg_node mg_arena_add_product(mg_arena *arena, mg_node total, mg_node w, mg_node x, int first)
     mg_node mg_arena_leaf(mg_arena *arena, double data)
     mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
