@@ -299,3 +299,24 @@ def test_a_jitted_function_of_indices_is_part_of_the_graph_of_values():
     f = jit(lambda i: take(table, i)[0] * 2.0, indices="i")
     assert f(Index(1)).data == 20.0
     assert jit(lambda i: f(i) + 1.0, indices="i")(2) == 41.0
+
+
+def test_a_pickle_whose_choice_has_no_candidates_is_refused():
+    table, index = table_of(mg.engine, 2, 1), Index(1)
+    snapshot = take(table, index)[0].__reduce_ex__(2)[1][0]
+    load, (packed, externals, kinds) = snapshot.__reduce__()[:2]
+    names = packed["operations"]
+    ops = packed["op"]
+    assert [names[op] for op in ops] == ["join", "take"]
+    damaged = {
+        "candidates without a choice": bytes([ops[0], names.index("maximum")]),
+        "a choice without candidates": bytes([names.index("local"), ops[1]]),
+    }
+    for op in damaged.values():
+        with pytest.raises(pickle.UnpicklingError, match="a choice without candidates, or"):
+            load({**packed, "op": op}, externals, kinds)
+    # An inner node that is asked for by itself is nothing that could be frozen.
+    join = mg._core.load_node(load(packed, externals, kinds), 0)
+    for output in (join, join + 1.0):
+        with pytest.raises(ValueError, match="without an operation that could be replayed"):
+            compile(output)
