@@ -105,32 +105,42 @@ static double literal_value(const mg_stamp_literal *literal, const mg_number *nu
     return literal->offset == 0.0 ? value : value + literal->offset;
 }
 
-/* MG_NO_NODE and a status on failure. */
+/* MG_NO_NODE when memory is out, or with a status. */
+static mg_node make_computed(mg_arena *arena, const mg_entry *e, const mg_node *places,
+                             mg_status *st) {
+    const mg_node a = places[e->a], b = e->arity == 2 ? places[e->b] : MG_NO_NODE;
+    const double b_data = e->arity == 2 ? arena->data[b] : 0.0;
+    const double value = mg_op_value((mg_op)e->op, arena->data[a], b_data, e->k, e->h, st);
+    if (*st != MG_OK) return MG_NO_NODE;
+    mg_node node;
+    if (mg_ops[e->op].n_immediates == 2) {
+        mg_extra *extra = mg_extra_new(0, 2);
+        if (!extra) return MG_NO_NODE;
+        extra->values[0] = e->k;
+        extra->values[1] = e->h;
+        node = mg_arena_node_extra(arena, (mg_op)e->op, a, extra, value);
+        if (node == MG_NO_NODE) mg_free(extra);
+    } else {
+        node = mg_arena_node(arena, (mg_op)e->op, a, b, e->k, value);
+        if (node != MG_NO_NODE) arena->meta[node].flags |= e->flags;
+    }
+    return node;
+}
+
+/* Likewise. Most entries are sums, products and leaves, which have a shorter way of their own. */
 static inline mg_node make_entry(mg_arena *arena, const mg_entry *e, const mg_node *places,
                                  mg_status *st) {
-    mg_node node = MG_NO_NODE;
-    if (e->op == MG_LEAF) {
-        node = mg_arena_literal(arena, e->k);
-    } else {
-        const mg_node a = places[e->a], b = e->arity == 2 ? places[e->b] : MG_NO_NODE;
-        const double b_data = e->arity == 2 ? arena->data[b] : 0.0;
-        const double value = mg_op_value((mg_op)e->op, arena->data[a], b_data, e->k, e->h, st);
-        if (*st != MG_OK) return MG_NO_NODE;
-        if (mg_ops[e->op].n_immediates == 2) {
-            mg_extra *extra = mg_extra_new(0, 2);
-            if (extra) {
-                extra->values[0] = e->k;
-                extra->values[1] = e->h;
-                node = mg_arena_node_extra(arena, (mg_op)e->op, a, extra, value);
-                if (node == MG_NO_NODE) mg_free(extra);
-            }
-        } else {
-            node = mg_arena_node(arena, (mg_op)e->op, a, b, e->k, value);
-            if (node != MG_NO_NODE) arena->meta[node].flags |= e->flags;
-        }
+    const double *const data = arena->data;
+    if (e->op == MG_ADD) {
+        const mg_node a = places[e->a], b = places[e->b];
+        return mg_arena_node(arena, MG_ADD, a, b, e->k, data[a] + data[b]);
     }
-    if (node == MG_NO_NODE) *st = MG_NO_MEMORY;
-    return node;
+    if (e->op == MG_MUL) {
+        const mg_node a = places[e->a], b = places[e->b];
+        return mg_arena_node(arena, MG_MUL, a, b, e->k, data[a] * data[b]);
+    }
+    if (e->op == MG_LEAF) return mg_arena_literal(arena, e->k);
+    return make_computed(arena, e, places, st);
 }
 
 /* Free nodes that nothing but each other refers to. */
@@ -154,35 +164,58 @@ static void discard_loose(mg_arena *arena, const mg_formula *formula, const mg_n
 mg_status mg_formula_stamp(mg_arena *arena, const mg_formula *formula, const mg_node *values,
                            const mg_number *numbers, mg_node *places, mg_node *results) {
     const mg_tape *tape = &formula->tape;
+    const uint32_t n_values = formula->n_values, n_entries = tape->n_entries;
     if (!has_places(formula, numbers)) return MG_DOMAIN;
-    memcpy(places, values, formula->n_values * sizeof *places);
+    for (uint32_t i = 0; i < n_values; i++) places[i] = values[i];
     /* All from here on are ours. */
-    const uint32_t first_own = formula->n_values + formula->n_picks;
+    const uint32_t first_own = n_values + formula->n_picks;
+    const uint32_t n_inputs = first_own + formula->n_literals;
+    const mg_stamp_literal *literal = formula->literals;
+    const mg_stamp_pick *pick = formula->picks, *const no_pick = pick + formula->n_picks;
     mg_status st = MG_OK;
-    uint32_t place = first_own, n_picked = 0;
-    for (uint32_t i = 0; i < formula->n_literals; i++, place++) {
-        places[place] = mg_arena_literal(arena, literal_value(&formula->literals[i], numbers));
-        if (places[place] == MG_NO_NODE) {
-            st = MG_NO_MEMORY;
-            break;
-        }
+    uint32_t place = first_own;
+    for (; place < n_inputs; place++, literal++) {
+        const mg_node node = mg_arena_literal(arena, literal_value(literal, numbers));
+        if (node == MG_NO_NODE) goto failed;
+        places[place] = node;
     }
-    while (st == MG_OK && place < tape->n_entries) {
-        for (; n_picked < formula->n_picks && formula->picks[n_picked].first_use == place;
-             n_picked++) {
-            const mg_stamp_pick *pick = &formula->picks[n_picked];
+    for (; place < n_entries; place++) {
+        for (; pick < no_pick && pick->first_use == place; pick++) {
             const uint32_t picked = pick->first + (uint32_t)numbers[pick->number].value;
             places[pick->input] = places[tape->outputs[picked]];
         }
-        places[place] = make_entry(arena, &tape->entries[place], places, &st);
-        if (st == MG_OK) place++;
+        const mg_node node = make_entry(arena, &tape->entries[place], places, &st);
+        if (node == MG_NO_NODE) goto failed;
+        places[place] = node;
     }
-    if (st != MG_OK) {
-        discard_all(arena, places + first_own, place - first_own);
-        return st;
-    }
-    const uint32_t *outputs = tape->outputs + tape->n_outputs - formula->n_results;
+    const uint32_t *const outputs = tape->outputs + tape->n_outputs - formula->n_results;
     for (uint32_t i = 0; i < formula->n_results; i++) results[i] = places[outputs[i]];
     if (formula->has_loose) discard_loose(arena, formula, places, results);
+    return MG_OK;
+
+failed:
+    discard_all(arena, places + first_own, place - first_own);
+    return st == MG_OK ? MG_NO_MEMORY : st;
+}
+
+mg_status mg_formula_stamp_sum(mg_arena *arena, const mg_formula *formula, const mg_node *values,
+                               const mg_number *numbers, size_t n_rows, mg_node *places, int first,
+                               mg_node *total, size_t *n_done) {
+    mg_node sum = *total;
+    for (size_t row = 0; row < n_rows; row++) {
+        mg_node term;
+        const mg_status st = mg_formula_stamp(arena, formula, values, numbers, places, &term);
+        *n_done = row;
+        if (st != MG_OK) {
+            mg_arena_discard(arena, sum);
+            return st;
+        }
+        sum = mg_sum_step(arena, sum, term, first && row == 0);
+        if (sum == MG_NO_NODE) return MG_NO_MEMORY;
+        values += formula->n_values;
+        numbers += formula->n_numbers;
+    }
+    *n_done = n_rows;
+    *total = sum;
     return MG_OK;
 }

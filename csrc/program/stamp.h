@@ -54,6 +54,13 @@ int mg_formula_complete(mg_formula *formula);
 mg_status mg_formula_stamp(mg_arena *arena, const mg_formula *formula, const mg_node *values,
                            const mg_number *numbers, mg_node *places, mg_node *results);
 
+/* Make the nodes of a formula of one result for rows of arguments, one after the other, and of the
+ * sum of its results, which goes on from *total as in mg_sum_step. On failure, likewise, nothing
+ * has changed but that the total is gone; *n_done says how many rows did not fail. */
+mg_status mg_formula_stamp_sum(mg_arena *arena, const mg_formula *formula, const mg_node *values,
+                               const mg_number *numbers, size_t n_rows, mg_node *places, int first,
+                               mg_node *total, size_t *n_done);
+
 void mg_formula_free(mg_formula *formula);
 
 /* Python's sum, step by step: `total` was a literal, the 0 that it starts from, if this is the

@@ -336,6 +336,66 @@ static void an_operation_that_fails_leaves_nothing(void) {
     test_arena_end(arena);
 }
 
+/* exp(a) * number 0, of which a row may fail. */
+static void a_sum_over_rows_is_that_of_what_each_gives(void) {
+    enum { N_ROWS = 4 };
+    mg_arena *arena = test_arena_new();
+    const mg_number any[N_NUMBERS] = {{1.0, 0}, {1.0, 0}};
+    arguments given = new_arguments(arena, any);
+    mg_node root =
+        held(arena, computed(arena, MG_MUL, computed(arena, MG_EXP, given.values[0], MG_NO_NODE),
+                             given.literals[0]));
+    mg_formula formula = formula_of(recorded(arena, &given, &root, 1, 1), 1, NULL);
+    CHECK(mg_formula_complete(&formula));
+    mg_arena_release(arena, root);
+
+    mg_node leaves[N_ROWS], values[N_ROWS * N_VALUES], places[MOST_PLACES];
+    mg_number numbers[N_ROWS * N_NUMBERS];
+    for (int r = 0; r < N_ROWS; r++) {
+        leaves[r] = held(arena, mg_arena_leaf(arena, test_random()));
+        for (int i = 0; i < N_VALUES; i++) values[r * N_VALUES + i] = leaves[r];
+        numbers[r * N_NUMBERS] = (mg_number){test_random(), 0};
+        numbers[r * N_NUMBERS + 1] = any[1];
+    }
+    const mg_node n_before = arena->n_live;
+    size_t n_done = 0;
+    for (int failing = N_ROWS; failing >= 0; failing--) {
+        /* The rows one by one, and their sum as Python makes it. */
+        mg_node total = mg_arena_literal(arena, 0.0), wanted = mg_arena_literal(arena, 0.0);
+        for (int r = 0; r < N_ROWS; r++) {
+            mg_node term;
+            const mg_status st = mg_formula_stamp(arena, &formula, values + r * N_VALUES,
+                                                  numbers + r * N_NUMBERS, places, &term);
+            CHECK(st == MG_OK);
+            wanted = mg_sum_step(arena, wanted, term, r == 0);
+        }
+        const double at = failing < N_ROWS ? arena->data[leaves[failing]] : 0.0;
+        if (failing < N_ROWS) arena->data[leaves[failing]] = 1e3;
+        mg_status st =
+            mg_formula_stamp_sum(arena, &formula, values, numbers, 2, places, 1, &total, &n_done);
+        if (st == MG_OK)
+            st = mg_formula_stamp_sum(arena, &formula, values + 2 * N_VALUES,
+                                      numbers + 2 * N_NUMBERS, N_ROWS - 2, places, 0, &total,
+                                      &n_done);
+        if (failing < N_ROWS) {
+            CHECK(st == MG_OVERFLOW && n_done == (size_t)failing % 2);
+            arena->data[leaves[failing]] = at;
+        } else {
+            CHECK(st == MG_OK && n_done == N_ROWS - 2);
+            CHECK(memcmp(&arena->data[total], &arena->data[wanted], sizeof(double)) == 0);
+            /* Each time the zero, and for a row a leaf, an exponential, a product and a sum. */
+            CHECK(arena->n_live == n_before + 2 * (1 + 4 * N_ROWS));
+            mg_arena_discard(arena, total);
+        }
+        mg_arena_discard(arena, wanted);
+        CHECK(arena->n_live == n_before);
+    }
+    for (int r = 0; r < N_ROWS; r++) mg_arena_release(arena, leaves[r]);
+    drop_arguments(arena, &given);
+    mg_formula_free(&formula);
+    test_arena_end(arena);
+}
+
 static void what_cannot_be_stamped_is_refused(void) {
     mg_arena *arena = test_arena_new();
     enum { N_SPOILED = 10 };
@@ -388,5 +448,6 @@ void test_stamp(void) {
     a_number_becomes_the_leaf_that_python_makes_of_it();
     running_out_of_memory_leaves_nothing();
     an_operation_that_fails_leaves_nothing();
+    a_sum_over_rows_is_that_of_what_each_gives();
     what_cannot_be_stamped_is_refused();
 }

@@ -12,6 +12,9 @@ cdef enum:
     MOST_ENTRIES = 524288
     # Room for the nodes of one tape, kept for the next.
     LARGEST_KEPT_BUFFER = 65536
+    # How many rows of arguments are read at a time.
+    MOST_ROWS = 256
+    MOST_NUMBERS = 1024  # MOST_ROWS * MOST_ARGUMENTS
     # The structure of an argument; a list is described by its length.
     IS_VALUE = -1
     IS_NUMBER = -2
@@ -37,7 +40,9 @@ cdef struct NodeBuffer:
     mg_node *nodes
     size_t cap
 
-# The arguments and the nodes of the formula at hand. No Python runs while they are in use.
+# The arguments, row by row, and the nodes of the formula at hand. No Python runs while they are in
+# use.
+cdef mg_number argument_numbers[MOST_NUMBERS]
 cdef NodeBuffer argument_nodes = NodeBuffer(NULL, 0)
 cdef NodeBuffer formula_nodes = NodeBuffer(NULL, 0)
 
@@ -133,6 +138,27 @@ cdef bint read_plain_number(PyObject *number, mg_number *read) noexcept:
     return overflow == 0
 
 
+cdef bint outline(PyObject **arguments, Py_ssize_t n_arguments, Py_ssize_t *structure,
+                  size_t *n_values) noexcept:
+    """What the structure of some arguments is, if all elements of lists are Values, and how many
+    Values there are; False for what no formula is recorded for."""
+    cdef Py_ssize_t i
+    n_values[0] = 0
+    memset(structure, 0, MOST_ARGUMENTS * sizeof(Py_ssize_t))
+    for i in range(n_arguments):
+        if Py_TYPE(arguments[i]) == ValueType:
+            structure[i] = IS_VALUE
+            n_values[0] += 1
+        elif plain_number(arguments[i]):
+            structure[i] = IS_NUMBER
+        elif PyList_CheckExact(arguments[i]) and list_size(arguments[i]) > 0:
+            structure[i] = list_size(arguments[i])
+            n_values[0] += <size_t>structure[i]
+        else:
+            return False
+    return True
+
+
 cdef bint are_lists_of_length(tuple columns, Py_ssize_t n) noexcept:
     cdef Py_ssize_t i
     for i in range(len(columns)):
@@ -147,6 +173,12 @@ cdef enum Outcome:
     DECLINED  # Python's function is to be called
     FAILED  # ... and will raise an error
     NO_MEMORY
+
+
+cdef inline Outcome outcome_of(mg_status st) noexcept:
+    if st == MG_OK:
+        return STAMPED
+    return NO_MEMORY if st == MG_NO_MEMORY else FAILED
 
 
 @cython.final
@@ -284,47 +316,50 @@ cdef class Formula:
             return self.smallest <= number <= self.largest
         return number == self.smallest or number == self.largest
 
+    cdef bint read(self, PyObject **arguments, Py_ssize_t n_arguments, const Py_ssize_t *structure,
+                   mg_node *nodes, mg_number *numbers) noexcept:
+        """Read arguments of some structure; False if they are not, or the check is to see them."""
+        cdef Py_ssize_t i, k
+        cdef PyObject *argument
+        for i in range(n_arguments):
+            argument = arguments[i]
+            if structure[i] == IS_VALUE:
+                if Py_TYPE(argument) != ValueType:
+                    return False
+                nodes[0] = node_of(argument)
+                nodes += 1
+            elif structure[i] == IS_NUMBER:
+                if not plain_number(argument) or not read_plain_number(argument, numbers):
+                    return False
+                if self.bounded and not self.is_within(numbers.value):
+                    return False
+                numbers += 1
+            else:
+                if not PyList_CheckExact(argument) or list_size(argument) != structure[i]:
+                    return False
+                for k in range(structure[i]):
+                    if Py_TYPE(list_item(argument, k)) != ValueType:
+                        return False
+                    nodes[k] = node_of(list_item(argument, k))
+                nodes += structure[i]
+        return True
+
     cdef Outcome stamp(self, PyObject **arguments, Py_ssize_t n_arguments,
                        RecordedTape **tape, mg_node *results, size_t n_results) noexcept:
         """Make the nodes for some arguments. `results` has room for as many as it says, or is NULL
         to find the tape only. No Python runs here."""
         cdef Py_ssize_t structure[MOST_ARGUMENTS]
-        cdef mg_number numbers[MOST_ARGUMENTS]
-        cdef size_t n_values = 0, n_numbers = 0
-        cdef Py_ssize_t i, k
-        cdef PyObject *argument
+        cdef size_t n_values
         cdef mg_status st
         if n_arguments > MOST_ARGUMENTS or version_tag(ValueType) != self.value_version:
             return DECLINED
-        memset(structure, 0, sizeof(structure))
-        for i in range(n_arguments):
-            argument = arguments[i]
-            if Py_TYPE(argument) == ValueType:
-                structure[i] = IS_VALUE
-                if not make_room(&argument_nodes, n_values + 1):
-                    return NO_MEMORY
-                argument_nodes.nodes[n_values] = node_of(argument)
-                n_values += 1
-            elif plain_number(argument):
-                structure[i] = IS_NUMBER
-                if not read_plain_number(argument, &numbers[n_numbers]):
-                    return DECLINED
-                if self.bounded and not self.is_within(numbers[n_numbers].value):
-                    return DECLINED
-                n_numbers += 1
-            elif PyList_CheckExact(argument):
-                structure[i] = list_size(argument)
-                if structure[i] == 0:
-                    return DECLINED
-                if not make_room(&argument_nodes, n_values + <size_t>structure[i]):
-                    return NO_MEMORY
-                for k in range(structure[i]):
-                    if Py_TYPE(list_item(argument, k)) != ValueType:
-                        return DECLINED
-                    argument_nodes.nodes[n_values] = node_of(list_item(argument, k))
-                    n_values += 1
-            else:
-                return DECLINED
+        if not outline(arguments, n_arguments, structure, &n_values):
+            return DECLINED
+        if not make_room(&argument_nodes, n_values):
+            return NO_MEMORY
+        if not self.read(arguments, n_arguments, structure, argument_nodes.nodes,
+                         argument_numbers):
+            return DECLINED
         tape[0] = self.find(structure)
         if tape[0] == NULL:
             return UNKNOWN
@@ -336,38 +371,73 @@ cdef class Formula:
             return DECLINED
         if not make_room(&formula_nodes, tape[0].formula.tape.n_entries):
             return NO_MEMORY
-        st = mg_formula_stamp(&arena, tape[0].formula, argument_nodes.nodes, numbers,
+        st = mg_formula_stamp(&arena, tape[0].formula, argument_nodes.nodes, argument_numbers,
                               formula_nodes.nodes, results)
-        if st == MG_OK:
-            return STAMPED
-        return NO_MEMORY if st == MG_NO_MEMORY else FAILED
+        return outcome_of(st)
+
+    cdef Outcome read_rows(self, PyObject **columns, Py_ssize_t n_columns, Py_ssize_t first,
+                           Py_ssize_t n, RecordedTape **tape, Py_ssize_t *n_read) noexcept:
+        """Read the rows from one on that have the structure of that one; STAMPED if there is a
+        tape for them."""
+        cdef PyObject *arguments[MOST_ARGUMENTS]
+        cdef Py_ssize_t structure[MOST_ARGUMENTS]
+        cdef size_t n_values, n_numbers = 0
+        cdef Py_ssize_t row, k, most
+        n_read[0] = 0
+        for k in range(n_columns):
+            arguments[k] = list_item(columns[k], first)
+        if not outline(arguments, n_columns, structure, &n_values):
+            return DECLINED
+        for k in range(n_columns):
+            n_numbers += structure[k] == IS_NUMBER
+        most = min(n - first, MOST_ROWS)
+        most = max(1, min(most, LARGEST_KEPT_BUFFER // (<Py_ssize_t>n_values + 1)))
+        if not make_room(&argument_nodes, most * n_values):
+            return NO_MEMORY
+        for row in range(most):
+            for k in range(n_columns):
+                arguments[k] = list_item(columns[k], first + row)
+            if not self.read(arguments, n_columns, structure,
+                             argument_nodes.nodes + row * n_values,
+                             argument_numbers + row * n_numbers):
+                break
+            n_read[0] += 1
+        if n_read[0] == 0:
+            return DECLINED
+        tape[0] = self.find(structure)
+        if tape[0] == NULL:
+            return UNKNOWN
+        if tape[0].formula == NULL or tape[0].is_list:
+            return DECLINED
+        if not make_room(&formula_nodes, tape[0].formula.tape.n_entries):
+            return NO_MEMORY
+        return STAMPED
 
     cdef Outcome stamp_total(self, PyObject **columns, Py_ssize_t n_columns, Py_ssize_t n,
                              mg_node *total, Py_ssize_t *unknown) noexcept:
         """Make the nodes of the sum of the formula over some rows. No Python runs here."""
-        cdef PyObject *arguments[MOST_ARGUMENTS]
         cdef RecordedTape *tape
         cdef Outcome outcome = STAMPED
-        cdef mg_node term
-        cdef Py_ssize_t i, k
+        cdef size_t n_done
+        cdef Py_ssize_t row = 0, n_read
+        if version_tag(ValueType) != self.value_version:
+            return DECLINED
         total[0] = mg_arena_literal(&arena, 0.0)
         if total[0] == MG_NO_NODE:
             return NO_MEMORY
-        for i in range(n):
-            for k in range(n_columns):
-                arguments[k] = list_item(columns[k], i)
-            outcome = self.stamp(arguments, n_columns, &tape, &term, 1)
-            if outcome == STAMPED and tape.is_list:
-                mg_arena_discard(&arena, term)
-                outcome = DECLINED
+        while row < n:
+            outcome = self.read_rows(columns, n_columns, row, n, &tape, &n_read)
             if outcome != STAMPED:
-                unknown[0] = i
                 mg_arena_discard(&arena, total[0])
                 break
-            total[0] = mg_sum_step(&arena, total[0], term, i == 0)
-            if total[0] == MG_NO_NODE:
-                outcome = NO_MEMORY
+            outcome = outcome_of(mg_formula_stamp_sum(
+                &arena, tape.formula, argument_nodes.nodes, argument_numbers, <size_t>n_read,
+                formula_nodes.nodes, row == 0, total, &n_done
+            ))
+            row += <Py_ssize_t>n_done
+            if outcome != STAMPED:
                 break
+        unknown[0] = row
         give_back(&argument_nodes)
         give_back(&formula_nodes)
         return outcome

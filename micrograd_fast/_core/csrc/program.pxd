@@ -85,6 +85,9 @@ cdef extern from "program/stamp.h":
     mg_status mg_formula_stamp(mg_arena *arena, const mg_formula *formula, const mg_node *values,
                                const mg_number *numbers, mg_node *places, mg_node *results)
     void mg_formula_free(mg_formula *formula)
+    mg_status mg_formula_stamp_sum(mg_arena *arena, const mg_formula *formula,
+                                   const mg_node *values, const mg_number *numbers, size_t n_rows,
+                                   mg_node *places, bint first, mg_node *total, size_t *n_done)
     mg_node mg_sum_step(mg_arena *arena, mg_node total, mg_node term, int first)
 
 
