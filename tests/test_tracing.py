@@ -544,7 +544,7 @@ NO_MEMORY = """
     from micrograd_fast._core import is_watching_looks
 
     n_failed = 0
-    for n in range(1, 100):
+    for n in range(100):
         jitted = jit(lambda x: x * 2.0 if x else x, frozen_reads="ignore")
         _testcapi.set_nomemory(n, n + LENGTH)
         try:

@@ -276,7 +276,7 @@ MEMORY = """
         wanted = build()
         wanted = [v.data for v in (wanted if isinstance(wanted, list) else [wanted])]
         n_failed = 0
-        for n in range(1, 70):
+        for n in range(70):
             # Without spare handles, or with all that are wanted.
             held = None if many_handles else [Value(0.0) for _ in range(5000)]
             before = arena_stats()["live_nodes"]
@@ -310,7 +310,7 @@ RECORDING_MEMORY = """
 
     gc.disable()
     n_failed = 0
-    for n in range(1, 160):
+    for n in range(160):
         # A structure that is new every time.
         x = [Value(i / 8) for i in range(n + 1)]
         _testcapi.set_nomemory(n, n + 1)

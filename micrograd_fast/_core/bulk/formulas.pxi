@@ -375,7 +375,7 @@ cdef class Formula:
                               formula_nodes.nodes, results)
         return outcome_of(st)
 
-    cdef Outcome read_rows(self, PyObject **columns, Py_ssize_t n_columns, Py_ssize_t first,
+    cdef Outcome read_alike(self, PyObject **columns, Py_ssize_t n_columns, Py_ssize_t first,
                            Py_ssize_t n, RecordedTape **tape, Py_ssize_t *n_read) noexcept:
         """Read the rows from one on that have the structure of that one; STAMPED if there is a
         tape for them."""
@@ -426,7 +426,7 @@ cdef class Formula:
         if total[0] == MG_NO_NODE:
             return NO_MEMORY
         while row < n:
-            outcome = self.read_rows(columns, n_columns, row, n, &tape, &n_read)
+            outcome = self.read_alike(columns, n_columns, row, n, &tape, &n_read)
             if outcome != STAMPED:
                 mg_arena_discard(&arena, total[0])
                 break

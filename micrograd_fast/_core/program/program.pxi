@@ -52,7 +52,9 @@ cdef object reduced(FrozenGraph graph, object given, object reduction, str metho
     cdef Rows rows
     cdef Call call
     cdef mg_batch batch
-    cdef double value = 0.0, total = 0.0
+    cdef double value = 0.0
+    # Made before the parameters have their gradients: from then on nothing may fail.
+    cdef object total = PyFloat_FromDouble(0.0)
     cdef double *values = &value
     cdef double *weights = NULL
     cdef Py_ssize_t i
@@ -72,7 +74,9 @@ cdef object reduced(FrozenGraph graph, object given, object reduction, str metho
         batch.add_to_parameters = gradients == NULL
         graph.run(&call, &rows, &batch)
         for i in range(rows.n_rows):
-            total += (batch.seed if weights == NULL else weights[i]) * values[i]
+            (<PyFloatObject *>total).ob_fval += (
+                (batch.seed if weights == NULL else weights[i]) * values[i]
+            )
     finally:
         drop_rows(&rows)
     return total

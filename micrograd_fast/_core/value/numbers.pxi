@@ -1,6 +1,9 @@
 # From what Python calls a number to a C double.
 
 cdef extern from "Python.h":
+    ctypedef struct PyFloatObject:
+        double ob_fval
+    object PyFloat_FromDouble(double)
     bint PyFloat_Check(PyObject *o)
     bint PyFloat_CheckExact(PyObject *o)
     double PyFloat_AS_DOUBLE(PyObject *o)
