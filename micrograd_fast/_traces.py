@@ -46,15 +46,15 @@ class Watch:
         # What decides below looks at Values itself.
         if _core.call_under_watch(None, self._is_wrong, what, value, other):
             raise RuntimeError(
-                f"{self._name} used the {_LOOKS[what]} of a traced number, at {place}, where a"
-                " Value stands for the number: an argument that chooses must be an int or a bool,"
-                " or be named in static="
+                f"{self._name} {_WRONG_LOOKS[what].format(place=place)}, or be named in static="
             )
         if place not in self.places:
             self.places.append(place)
 
     def _is_wrong(self, what: str, value: Value, other: Any) -> bool:
         """Whether a number in the place of the Value would have answered otherwise."""
+        if what == "assignment":
+            return self._is_a_number(value)
         if what == "truth":
             return value.data == 0.0 and self._is_a_number(value)
         if what == "hash":
@@ -75,7 +75,20 @@ class Watch:
             return False
 
 
-_LOOKS = {"truth": "truth", "hash": "hash", "==": "equality", "!=": "equality"}
+_CHOICE = (
+    "used the {} of a traced number, at {{place}}, where a Value stands for the number: an argument"
+    " that chooses must be an int or a bool"
+)
+_WRONG_LOOKS = {
+    "truth": _CHOICE.format("truth"),
+    "hash": _CHOICE.format("hash"),
+    "==": _CHOICE.format("equality"),
+    "!=": _CHOICE.format("equality"),
+    "assignment": (
+        "assigned the data of a traced number, at {place}, which every call brings anew: it must"
+        " compute another Value"
+    ),
+}
 
 
 class Trace:

@@ -19,7 +19,8 @@ import torch
 from support import in_threads, run_python
 
 import micrograd_fast
-from micrograd_fast import MLP, Value, _core, jit
+from micrograd_fast import MLP, Value, _core, compile, jit
+from micrograd_fast.optim import SGD
 
 
 def test_a_function_is_traced_once_for_each_structure():
@@ -425,6 +426,9 @@ def test_derivatives_of_a_call_on_values_are_refused():
 
 # What a trace must not see -----------------------------------------------------------------------
 
+PARAMETER = Value(2.0)
+PROGRAM = compile(PARAMETER * 2.0, parameters=[PARAMETER])
+
 LOOKS = {
     "data": lambda x: x.data,
     "item": lambda x: x.item(),
@@ -436,8 +440,13 @@ LOOKS = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "pickle": pickle.dumps,
-    "write": lambda x: setattr(x, "data", 3.0),
-    "write of a gradient": lambda x: setattr(x, "grad", 3.0),
+    "assignment of a gradient": lambda x: setattr(x, "grad", 3.0),
+    "assignment to a parameter": lambda x: setattr(PARAMETER, "data", 2.0),
+    "a step": lambda x: SGD([PARAMETER], 0.1).step(),
+    "zero_grad": lambda x: SGD([PARAMETER], 0.1).zero_grad(),
+    "set_parameters": lambda x: PROGRAM.set_parameters([2.0]),
+    "get_parameters": lambda x: PROGRAM.get_parameters(),
+    "set_grad": lambda x: PROGRAM.set_grad([2.0]),
 }
 
 
@@ -468,7 +477,14 @@ WRONG = {
     "index": (lambda x: x * float([0.0, 1.0].index(x)), 1.0),
     "hash": (lambda x: {1.0: x}[x], 1.0),
     "in a set": (lambda x: x if x in {2.0} else -x, 1.0),
+    "assignment": (lambda x: (setattr(x, "data", 5.0), x * 2.0)[1], 1.0),
+    "assignment to what is computed": (lambda x: assigned(x * 2.0) * 3.0, 1.0),
 }
+
+
+def assigned(value):
+    value.data = 7.0
+    return value
 
 
 @pytest.mark.parametrize("frozen_reads", ["warn", "error", "ignore"])

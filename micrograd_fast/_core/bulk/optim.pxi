@@ -168,6 +168,7 @@ cdef class ParameterGroup:
     def zero_grad(self):
         """Set every gradient to 0.0."""
         cdef size_t i
+        note_writes(self.values, "assignment of grad")
         self.find_spans()
         for i in range(self.n_spans):
             mg_span_zero_grad(&arena, self.spans[i])
@@ -180,6 +181,14 @@ cdef class ParameterGroup:
             first.append(0.0 if self.first == NULL else self.first[i])
             second.append(0.0 if self.second == NULL else self.second[i])
         return first, second
+
+
+cdef int note_writes(tuple values, str what) except -1:
+    """Tell whoever watches this thread that all of them are assigned to."""
+    if innermost_watch is not None:
+        for value in values:
+            note_look(<PyObject *>value, what, NULL)
+    return 0
 
 
 cdef list own_groups(object groups):
@@ -210,6 +219,8 @@ def require_shown(groups, param_groups):
 def take_step(groups):
     """Make the step that each group has been told, in all of them or, on an error, in none."""
     cdef list known = own_groups(groups)
+    for group in known:
+        note_writes((<ParameterGroup>group).values, "assignment")
     for group in known:
         (<ParameterGroup>group).prepare()
     # No Python has run since, nor does it now.

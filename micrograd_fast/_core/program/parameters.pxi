@@ -82,7 +82,8 @@ cdef int assign_parameters(FrozenGraph graph, object vector, bint to_gradients) 
         )
     if innermost_watch is not None:
         for value in graph.parameters:
-            note_look(<PyObject *>value, "write", NULL)
+            note_look(<PyObject *>value, "assignment of grad" if to_gradients else "assignment",
+                      NULL)
     numbers = numbers_of(array)
     # No Python runs from here on. What may fail comes first.
     if to_gradients:

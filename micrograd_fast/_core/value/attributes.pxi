@@ -45,7 +45,7 @@ cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
     cdef double number = 0.0
     assign_number(entry, &number, "data")
     if innermost_watch is not None:
-        note_look(self, "write", NULL)
+        note_look(self, "assignment", NULL)
     note_data_write(node_of(self))
     arena.data[node_of(self)] = number
     return 0
@@ -61,7 +61,7 @@ cdef int set_grad(PyObject *self, PyObject *entry, void *closure) except -1:
     cdef double number = 0.0
     assign_number(entry, &number, "grad")
     if innermost_watch is not None:
-        note_look(self, "write", NULL)
+        note_look(self, "assignment of grad", NULL)
     note_grad_write(number)
     arena.grad[node_of(self)] = number
     return 0
