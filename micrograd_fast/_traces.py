@@ -76,8 +76,8 @@ class Watch:
 
 
 _CHOICE = (
-    "used the {} of a traced number, at {{place}}, where a Value stands for the number: an argument"
-    " that chooses must be an int or a bool"
+    "used the {} of a traced number, at {{place}}, where a Value stands for the number: an"
+    " argument that chooses must be an int or a bool"
 )
 _WRONG_LOOKS = {
     "truth": _CHOICE.format("truth"),
