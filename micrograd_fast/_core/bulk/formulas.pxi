@@ -455,7 +455,7 @@ cdef class Formula:
             # Handles first, so that from the nodes on nothing can fail.
             results = []
             for i in range(n):
-                results.append(adopt(handle_new()))
+                results.append(adopt(handle_new(ValueType)))
             outcome[0] = self.stamp(items_of(arguments), len(arguments), &tape, nodes, n)
             if outcome[0] == STAMPED:
                 for i in range(n):
@@ -547,7 +547,7 @@ cdef class Formula:
         for attempt in range(2):
             if not 0 < n_columns <= MOST_ARGUMENTS or not self.refresh():
                 break
-            handle = handle_new()
+            handle = handle_new(ValueType)
             n = list_size(items_of(columns)[0]) if PyList_CheckExact(items_of(columns)[0]) else 0
             if n > 0 and are_lists_of_length(columns, n):
                 outcome = self.stamp_total(items_of(columns), n_columns, n, &total, &unknown)

@@ -34,7 +34,7 @@ cdef class Recording:
 
 cdef object new_leaf(double data):
     """A Value like any other, whatever has become of the constructor."""
-    cdef PyObject *self = handle_new()
+    cdef PyObject *self = handle_new(ValueType)
     cdef mg_node node = mg_arena_leaf(&arena, data)
     return value_of_sum(self, node)
 

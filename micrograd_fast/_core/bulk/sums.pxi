@@ -76,7 +76,7 @@ def sum(values):
     for i in range(n_numbers, n):
         if not is_value(list_item(<PyObject *>terms, i)):
             terms[i] = require_number(terms[i], f"term {i} of sum")
-    handle = handle_new()
+    handle = handle_new(kind_of(list_item(<PyObject *>terms, n_numbers)))
     total = mg_arena_literal(&arena, start)
     for i in range(n_numbers, n):
         term = list_item(<PyObject *>terms, i)
@@ -103,11 +103,16 @@ cdef inline bint plain_number(PyObject *number) noexcept:
     return PyFloat_CheckExact(number) or PyLong_CheckExact(number)
 
 
+cdef inline bint calculates_plainly(PyObject *value) noexcept:
+    """Whether it is a Value of a plain type with the operators that it was made with."""
+    return is_plain_type(Py_TYPE(value)) and adds_natively(value) and multiplies_natively(value)
+
+
 cdef bint multiplies_plainly(PyObject *a, PyObject *b) noexcept:
     """Whether a product is one node, with a leaf for a number."""
-    if Py_TYPE(a) == ValueType:
-        return Py_TYPE(b) == ValueType or plain_number(b)
-    return plain_number(a) and Py_TYPE(b) == ValueType
+    if calculates_plainly(a):
+        return plain_number(b) or calculates_plainly(b)
+    return plain_number(a) and calculates_plainly(b)
 
 
 def dot(w, x):
@@ -142,7 +147,7 @@ def dot(w, x):
     cdef Py_ssize_t n = len(left)
     if n != len(right):
         raise ValueError(f"w and x of dot must have one length, found {n} and {len(right)}")
-    if n > 0 and adds_natively_itself() and multiply_plainly(left, right, n):
+    if n > 0 and multiply_plainly(left, right, n):
         return plain_dot(left, right, n)
     left, right = list(left), list(right)
     try:
@@ -153,11 +158,6 @@ def dot(w, x):
                 if not is_value(<PyObject *>operands[i]):
                     require_number(operands[i], f"{name}[{i}] of dot")
         raise
-
-
-cdef bint adds_natively_itself() noexcept:
-    cdef PyNumberMethods *slots = ValueType.tp_as_number
-    return slots.nb_add == <void *>value_add and slots.nb_multiply == <void *>value_multiply
 
 
 cdef bint multiply_plainly(list left, list right, Py_ssize_t n) noexcept:
@@ -172,7 +172,7 @@ cdef Py_ssize_t count_numbers(list factors, Py_ssize_t n) except -1:
     """How many factors become leaves. OverflowError for an int that is no double."""
     cdef Py_ssize_t i, n_numbers = 0
     for i in range(n):
-        n_numbers += Py_TYPE(list_item(<PyObject *>factors, i)) != ValueType
+        n_numbers += plain_number(list_item(<PyObject *>factors, i))
         if PyLong_CheckExact(list_item(<PyObject *>factors, i)):
             PyLong_AsDouble(list_item(<PyObject *>factors, i))
     return n_numbers
@@ -193,7 +193,8 @@ cdef object plain_dot(list left, list right, Py_ssize_t n):
     cdef mg_node total, other
     # A leaf for each number, a product and a sum for each pair, and the 0.0.
     cdef Py_ssize_t n_nodes = count_numbers(left, n) + count_numbers(right, n) + 2 * n + 1
-    handle = handle_new()
+    a = list_item(<PyObject *>left, 0)
+    handle = handle_new(kind_of(list_item(<PyObject *>right, 0) if plain_number(a) else a))
     if n_nodes > MG_NO_NODE or mg_arena_promise(&arena, <mg_node>n_nodes) != MG_OK:
         return value_of_sum(handle, MG_NO_NODE)
     total = mg_arena_literal(&arena, 0.0)
@@ -201,12 +202,12 @@ cdef object plain_dot(list left, list right, Py_ssize_t n):
     for i in range(n):
         a = list_item(<PyObject *>left, i)
         b = list_item(<PyObject *>right, i)
-        if Py_TYPE(a) != ValueType:
+        if plain_number(a):
             a, b = b, a
-        if Py_TYPE(b) == ValueType:
-            other = node_of(b)
-        else:
+        if plain_number(b):
             other = mg_arena_literal(&arena, plain_double(b))
+        else:
+            other = node_of(b)
         total = mg_arena_add_product(&arena, total, node_of(a), other, i == 0)
     arena.meta[total].refs = 0
     return value_of_sum(handle, total)

@@ -71,15 +71,18 @@ def take_rows(columns, indices):
     cdef list own_columns = [], own_indices = list(indices), rows = []
     cdef uint32_t n = 0
     cdef Py_ssize_t i, j
+    cdef PyTypeObject *kind = ValueType
     for column in columns:
         own = list(column)
         want_values(own, "table")
         own_columns.append(own)
     want_values(own_indices, "index")
+    if own_columns and own_columns[0]:
+        kind = kind_of(<PyObject *>own_columns[0][0])
     for i in range(len(own_indices)):
         row = []
         for j in range(len(own_columns)):
-            row.append(adopt(handle_new()))
+            row.append(adopt(handle_new(kind)))
         rows.append(row)
     if own_columns:
         n = <uint32_t>len(own_columns[0])

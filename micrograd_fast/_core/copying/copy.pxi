@@ -318,7 +318,7 @@ cdef PyObject *value_deepcopy(PyObject *self, PyObject *memo_argument) except NU
     memo = {} if memo_argument == Py_None else <object>memo_argument
     cdef _Clones clones = clones_of(memo)
     cdef list named = copy_graph(self, memo, clones)
-    result = adopt(plain_handle_of(clones.get(node_of(self)) - 1))
+    result = adopt(plain_handle_of(clones.get(node_of(self)) - 1, kind_of(self)))
     for i in range(0, len(named), 2):
         state = state_of(named[i])
         if state is not None:

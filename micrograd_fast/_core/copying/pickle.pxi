@@ -221,7 +221,7 @@ cdef _Snapshot take_snapshot(PyObject *root):
             or snapshot_of(node) is not None
             or handle != NULL and reduces_itself(handle)
         ):
-            snapshot.externals.append(adopt(handle_of(node)))
+            snapshot.externals.append(adopt(handle_of(node, kind_of(root))))
         else:
             order.nodes[n_kept] = node
             n_kept += 1
@@ -272,7 +272,7 @@ cdef mg_node loaded_node(_Snapshot snapshot, object position) except? 0xFFFFFFFF
 
 def load_node(_Snapshot snapshot not None, position):
     """The Value at one position of a loaded snapshot; called by pickle."""
-    return adopt(handle_of(loaded_node(snapshot, position)))
+    return adopt(handle_of(loaded_node(snapshot, position), ValueType))
 
 
 cdef object column(dict packed, str name, str typecode, object length):
@@ -411,7 +411,7 @@ cdef object keeper_of(mg_node *nodes, size_t n_nodes):
     cdef mg_node keeper = MG_NO_NODE
     cdef size_t i
     cdef uint32_t n_unused = 0
-    cdef PyObject *self = handle_new()
+    cdef PyObject *self = handle_new(ValueType)
     for i in range(n_nodes):
         n_unused += arena.meta[nodes[i]].refs == 0
     extra = mg_extra_new(n_unused, 0)

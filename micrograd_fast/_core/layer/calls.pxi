@@ -134,7 +134,7 @@ cdef PyObject *fresh_handles(uint32_t n) except NULL:
     cdef uint32_t r
     try:
         for r in range(n):
-            PyList_SET_ITEM(outputs, r, handle_new())
+            PyList_SET_ITEM(outputs, r, handle_new(ValueType))
     except BaseException:
         Py_DECREF(outputs)
         raise

@@ -1,7 +1,7 @@
 # Making frozen programs of graphs.
 
 cdef object refusal(mg_refused *refused):
-    node = adopt(handle_of(refused.node))
+    node = adopt(handle_of(refused.node, ValueType))
     if refused.refusal == MG_HAS_CLOSURE:
         return ValueError(f"{node!r} has a Python _backward, which a program cannot replay")
     if refused.refusal == MG_HAS_DATA:
@@ -66,6 +66,7 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
     cdef mg_refused refused
     cdef mg_status st
     cdef uint32_t i
+    cdef PyTypeObject *plain
     cdef mg_arithmetic arithmetic = arithmetic_of(fast, dtype)
     # Lists and tuples of our own, made while there are no nodes in hand that could be moved.
     cdef list output_list = list(outputs), input_list = list(inputs), found = []
@@ -96,8 +97,9 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
         if refused.refusal != MG_FREEZABLE:
             raise refusal(&refused)
         try:
+            plain = kind_of(<PyObject *>output_list[0])
             for i in range(tape.n_parameters):
-                found.append(adopt(handle_of(parameter_nodes[i])))
+                found.append(adopt(handle_of(parameter_nodes[i], plain)))
             all_parameters = tuple(found)
             if parameters is not None:
                 check_all_are_named(all_parameters, len(given))

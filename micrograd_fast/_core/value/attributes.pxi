@@ -133,14 +133,15 @@ cdef uint32_t shown_operands(mg_node node, const mg_node **operands) noexcept:
 cdef tuple operand_values(PyObject *self):
     cdef const mg_node *operands
     cdef uint32_t i, n_operands
+    cdef PyTypeObject *kind = kind_of(self)
     cdef list result = []
     # From here on no Python runs until all are in the list, so the operands stay what they are.
     expand_neuron(node_of(self))
     n_operands = shown_operands(node_of(self), &operands)
     for i in range(n_operands):
-        result.append(adopt(handle_of(operands[i])))
+        result.append(adopt(handle_of(operands[i], kind)))
     if arena.meta[node_of(self)].op == MG_TAKE:
-        result.append(adopt(handle_of(arena.operands[node_of(self)].b)))
+        result.append(adopt(handle_of(arena.operands[node_of(self)].b, kind)))
     return tuple(result)
 
 
@@ -213,28 +214,29 @@ cdef str GRAD = "grad"
 # The attributes that the type was made with, set by type.pxi
 cdef object own_data = None
 cdef object own_grad = None
-cdef unsigned int known_tag = 0               # the version of the type that was looked at last
+cdef PyTypeObject *known_type = NULL          # the plain type that was looked at last
+cdef unsigned int known_tag = 0               # its version then
 cdef bint data_and_grad_are_own = False       # ... and what was found
 
 
-cdef bint look_at_type() except -1:
+cdef bint look_at_type(PyTypeObject *kind) except -1:
     """Find out whether ``data`` and ``grad`` still are the type's own attributes."""
-    global known_tag, data_and_grad_are_own
+    global known_type, known_tag, data_and_grad_are_own
     # In this order, and a look-up first of all: that is what gives a modified type its next tag.
-    data = getattr(<object>ValueType, DATA, None)
-    known_tag = version_tag(ValueType)
-    data_and_grad_are_own = data is own_data and (
-        getattr(<object>ValueType, GRAD, None) is own_grad
-    )
+    data = getattr(<object>kind, DATA, None)
+    known_type = kind
+    known_tag = version_tag(kind)
+    data_and_grad_are_own = data is own_data and getattr(<object>kind, GRAD, None) is own_grad
     return known_tag != 0 and data_and_grad_are_own
 
 
 cdef inline bint goes_directly(PyObject *self) except -1:
-    if Py_TYPE(self) != ValueType or innermost_watch is not None:
+    cdef PyTypeObject *kind = Py_TYPE(self)
+    if innermost_watch is not None or not is_plain_type(kind):
         return False
-    if known_tag != 0 and known_tag == version_tag(ValueType):
+    if kind == known_type and known_tag != 0 and known_tag == version_tag(kind):
         return data_and_grad_are_own
-    return look_at_type()
+    return look_at_type(kind)
 
 
 cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except -1:
@@ -251,7 +253,7 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except 
         return 0
     generic_setattr(self, name, entry)
     if (<ValueHandle *>self).tracked != TRACKED:
-        if Py_TYPE(self) != ValueType:  # __class__ was assigned
+        if not is_plain_type(Py_TYPE(self)):  # __class__ was assigned
             expand_neuron(node_of(self))
             make_ordinary(node_of(self))
             handle_note_state(self)

@@ -108,7 +108,7 @@ cdef bint cycles_are_possible() noexcept:
         handle = <ValueHandle *>self
         if handle.tracked != TRACKED:
             continue
-        if Py_TYPE(self) != ValueType:
+        if not is_plain_type(Py_TYPE(self)):
             return True
         # Python tracks a dict from the moment that it holds something that could be in a cycle.
         if handle.dict != NULL and PyObject_GC_IsTracked(handle.dict):
@@ -148,7 +148,7 @@ cdef void show_shared_nodes() noexcept:
         if arena.meta[node].arity == 0 or arena.handle[node] != NULL or n_shown == MAX_SHOWN_NODES:
             continue
         try:
-            self = plain_handle_of(node)
+            self = plain_handle_of(node, ValueType)
         except MemoryError:
             return
         handle_pin(self)

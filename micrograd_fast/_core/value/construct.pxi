@@ -62,7 +62,7 @@ cdef int start_over(PyObject *self, mg_node fresh) except -1:
     try:
         make_ordinary(node_of(self))
         if n_node_maps > 0:
-            kept = handle_new()
+            kept = handle_new(kind_of(self))
             kept_contents.append(adopt(kept))
         # No Python runs from here on.
         node = node_of(self)
@@ -231,7 +231,7 @@ cdef int value_init(PyObject *self, PyObject *args, PyObject *kwargs) except -1:
 cdef PyObject *value_new(PyTypeObject *kind, PyObject *args, PyObject *kwargs) except NULL:
     """A leaf of value 0.0, which ``__init__`` replaces."""
     cdef mg_node node
-    if kind != ValueType:
+    if not is_plain_type(kind):
         # Instances of subclasses are tracked from the start, and pinned: their type is state.
         watch_collections()
     node = leaf(0.0)
@@ -249,13 +249,14 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
     cdef double number
     cdef Py_ssize_t i, n_args = PyVectorcall_NARGS(nargsf)
     cdef bint unpatched = (
-        ValueType.tp_init == <void *>value_init and ValueType.tp_new == <void *>value_new
+        (<PyTypeObject *>kind).tp_init == <void *>value_init
+        and (<PyTypeObject *>kind).tp_new == <void *>value_new
     )
     cdef list positional
     cdef dict named
     if n_args == 1 and keywords == NULL and unpatched:
         number = require_number(<object>args[0], "data")
-        self = handle_new()
+        self = handle_new(<PyTypeObject *>kind)
         try:
             handle_attach(self, leaf(number))
         except BaseException:
@@ -273,7 +274,7 @@ cdef PyObject *value_vectorcall(PyObject *kind, PyObject **args, size_t nargsf,
             named[names[i]] = <object>args[n_args + i]
     if not unpatched:
         return new_reference(type.__call__(<object>kind, *positional, **named))
-    self = value_new(ValueType, NULL, NULL)
+    self = value_new(<PyTypeObject *>kind, NULL, NULL)
     try:
         initialise_from(self, tuple(positional), named)
     except BaseException:

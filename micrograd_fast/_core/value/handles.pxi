@@ -58,6 +58,20 @@ cdef PyObject *spare_handles[MAX_SPARE_HANDLES]
 cdef int n_spare_handles = 0
 
 
+cdef inline bint is_plain_type(PyTypeObject *kind) noexcept:
+    """Whether a type is Value or a twin of it (type.pxi), and no subclass that Python has made:
+    those come with a deallocator of their own."""
+    return kind == ValueType or kind.tp_dealloc == handle_dealloc
+
+
+cdef inline PyTypeObject *kind_of(PyObject *value) noexcept:
+    """The type of what a Value's operators give: Value, or the twin that it is of."""
+    cdef PyTypeObject *kind = Py_TYPE(value)
+    while not is_plain_type(kind):
+        kind = kind.tp_base
+    return kind
+
+
 cdef inline void handle_clear_fields(PyObject *self, int tracked) noexcept:
     cdef ValueHandle *handle = <ValueHandle *>self
     handle.node = MG_NO_NODE
@@ -67,16 +81,26 @@ cdef inline void handle_clear_fields(PyObject *self, int tracked) noexcept:
     handle.weakrefs = NULL
 
 
-cdef inline PyObject *handle_new() except NULL:
-    """A handle without a node yet. No Python runs here."""
+cdef inline void change_type(PyObject *self, PyTypeObject *kind) noexcept:
+    """Make an instance of a plain type one of another: they differ in nothing else."""
+    cdef PyTypeObject *before = Py_TYPE(self)
+    Py_INCREF(<PyObject *>kind)
+    Py_SET_TYPE(self, kind)
+    Py_DECREF(<PyObject *>before)
+
+
+cdef inline PyObject *handle_new(PyTypeObject *kind) except NULL:
+    """A handle of a plain type without a node yet. No Python runs here."""
     global n_spare_handles
     cdef PyObject *self
     if n_spare_handles > 0:
         n_spare_handles -= 1
         self = spare_handles[n_spare_handles]
         Py_SET_REFCNT(self, 1)
+        if kind != ValueType:
+            change_type(self, kind)
     else:
-        self = new_untracked_handle(ValueType)
+        self = new_untracked_handle(kind)
     handle_clear_fields(self, NOT_TRACKED)
     return self
 
@@ -87,21 +111,24 @@ cdef inline void handle_attach(PyObject *self, mg_node node) noexcept:
     arena.meta[node].refs += 1
 
 
-cdef PyObject *plain_handle_of(mg_node node) except NULL:
-    """The handle of a node, made if there is none; a new reference. If it was made, another may
-    be made once it is gone."""
+cdef PyObject *plain_handle_of(mg_node node, PyTypeObject *kind) except NULL:
+    """The handle of a node, made of a plain type if there is none; a new reference. If it was
+    made, another may be made once it is gone."""
     cdef PyObject *self = <PyObject *>arena.handle[node]
     if self != NULL:
         Py_INCREF(self)
     else:
-        self = handle_new()
+        self = handle_new(kind)
         handle_attach(self, node)
     return self
 
 
-cdef PyObject *handle_of(mg_node node) except NULL:
-    """The handle of a node as the graph shows it: the same one from now on; a new reference."""
-    cdef PyObject *self = plain_handle_of(node)
+cdef PyObject *handle_of(mg_node node, PyTypeObject *kind) except NULL:
+    """The handle of a node as the graph shows it, of the plain type of whoever shows it if there
+    is none: the same one from now on; a new reference."""
+    cdef PyObject *self = plain_handle_of(node, kind)
+    if (<ValueHandle *>self).tracked == MADE_FOR_COLLECTION and not (<ValueHandle *>self).seen:
+        change_type(self, kind)  # made without anybody who shows it
     (<ValueHandle *>self).seen = True
     return self
 
@@ -131,11 +158,11 @@ cdef void handle_pin(PyObject *self) noexcept:
 
 
 cdef PyObject *handle_for(PyTypeObject *kind, mg_node node) except NULL:
-    """A handle of Value or a subclass for a node that has none; without its ``__new__``. No
+    """A handle of Value, a twin or a subclass for a node that has none; without its ``__new__``. No
     Python runs here."""
     cdef PyObject *self
-    if kind == ValueType:
-        self = handle_new()
+    if is_plain_type(kind):
+        self = handle_new(kind)
         handle_attach(self, node)
     else:
         self = new_tracked_handle(kind)
@@ -280,7 +307,7 @@ cdef void handle_dealloc(PyObject *self) noexcept:
         handle_revive(self)
         return
     # Nothing may lead to a dying handle: all that does goes before any Python can run.
-    if handle.tracked or kind != ValueType:
+    if handle.tracked or not is_plain_type(kind):
         PyObject_GC_UnTrack(self)
     if node != MG_NO_NODE:
         if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
@@ -292,7 +319,9 @@ cdef void handle_dealloc(PyObject *self) noexcept:
     Py_CLEAR(handle.dict)
     if node != MG_NO_NODE:
         mg_arena_release(&arena, node)
-    if kind == ValueType and n_spare_handles < MAX_SPARE_HANDLES:
+    if is_plain_type(kind) and n_spare_handles < MAX_SPARE_HANDLES:
+        if kind != ValueType:
+            change_type(self, ValueType)
         spare_handles[n_spare_handles] = self
         n_spare_handles += 1
     else:

@@ -66,6 +66,8 @@ cdef extern from "Python.h":
         void *tp_vectorcall
         void *tp_getattro
         void *tp_richcompare
+        void (*tp_dealloc)(PyObject *) noexcept
+        PyTypeObject *tp_base
         Py_hash_t (*tp_hash)(PyObject *) except? -1
         void (*tp_free)(void *) noexcept
         PyNumberMethods *tp_as_number
@@ -74,6 +76,7 @@ cdef extern from "Python.h":
     PyTypeObject *Py_TYPE(PyObject *o)
     Py_ssize_t Py_REFCNT(PyObject *o)
     void Py_SET_REFCNT(PyObject *o, Py_ssize_t count)
+    void Py_SET_TYPE(PyObject *o, PyTypeObject *kind)
     void Py_INCREF(PyObject *o)
     void Py_DECREF(PyObject *o)
     void Py_CLEAR(PyObject *o)

@@ -102,10 +102,11 @@ cdef PyObject *with_handle(PyObject *self, mg_node node) noexcept:
     return self
 
 
-cdef inline PyObject *apply(mg_op op, mg_node a, mg_node b, double k) except NULL:
+cdef inline PyObject *apply(PyTypeObject *kind, mg_op op, mg_node a, mg_node b,
+                            double k) except NULL:
     """The Value of an operation on nodes that the caller keeps alive."""
     cdef mg_status st = MG_OK
-    cdef PyObject *self = handle_new()
+    cdef PyObject *self = handle_new(kind)
     cdef mg_node node = mg_apply(&arena, op, a, b, k, &st)
     if node != MG_NO_NODE:
         return with_handle(self, node)
@@ -135,7 +136,7 @@ cdef PyObject *apply_to_fresh(PyObject *self, mg_op op, mg_node a, mg_node b) ex
 
 cdef inline PyObject *apply_number(mg_op op, PyObject *value, double number) except NULL:
     """The Value of an operation on a Value and a number, which becomes a leaf."""
-    cdef PyObject *self = handle_new()
+    cdef PyObject *self = handle_new(kind_of(value))
     return apply_to_fresh(self, op, node_of(value), mg_arena_literal(&arena, number))
 
 
@@ -156,7 +157,7 @@ cdef inline PyObject *commuting(mg_op op, PyObject *left, PyObject *right) excep
     cdef double number
     if is_value(left):
         if is_value(right):
-            return apply(op, node_of(left), node_of(right), 0.0)
+            return apply(kind_of(left), op, node_of(left), node_of(right), 0.0)
         if operand_number(right, &number) == NOT_A_NUMBER:
             return not_implemented()
         return apply_number(op, left, number)
@@ -217,7 +218,7 @@ cdef PyObject *value_subtract(PyObject *left, PyObject *right) except NULL:
         if is_value(left):
             return new_reference(<object>left + (-<object>right))
         return new_reference((-<object>right) + <object>left)
-    self = handle_new()
+    self = handle_new(kind_of(left if is_value(left) else right))
     minus_right = negated(node_of(right))
     if is_value(left):
         return apply_to_fresh(self, MG_ADD, node_of(left), minus_right)
@@ -245,7 +246,7 @@ cdef PyObject *value_divide(PyObject *left, PyObject *right) except NULL:
         if is_value(left):
             return new_reference(<object>left * (<object>right) ** MINUS_ONE)
         return new_reference((<object>right) ** MINUS_ONE * <object>left)
-    self = handle_new()
+    self = handle_new(kind_of(left if is_value(left) else right))
     power = mg_apply(&arena, MG_POW_CONST, node_of(right), MG_NO_NODE, -1.0, &st)
     if power == MG_NO_NODE and st != MG_NO_MEMORY:
         Py_DECREF(self)
@@ -263,9 +264,9 @@ cdef bint exponent_reads_back(PyObject *exponent, double number) except -1:
     return PyFloat_Check(exponent) or PyBool_Check(exponent)
 
 
-cdef PyObject *literal(double number) except NULL:
+cdef PyObject *literal(PyTypeObject *kind, double number) except NULL:
     """The Value of an operand that was given as a plain number."""
-    cdef PyObject *self = handle_new()
+    cdef PyObject *self = handle_new(kind)
     cdef mg_node node = mg_arena_literal(&arena, number)
     if node != MG_NO_NODE:
         return with_handle(self, node)
@@ -276,21 +277,23 @@ cdef PyObject *literal(double number) except NULL:
 cdef PyObject *value_power(PyObject *base, PyObject *exponent, PyObject *modulus) except NULL:
     cdef double number
     cdef PyObject *self
+    cdef PyTypeObject *kind
     cdef mg_node node
     if modulus != Py_None:
         return not_implemented()
     if is_value(base) and is_value(exponent):
-        return apply(MG_POW, node_of(base), node_of(exponent), 0.0)
+        return apply(kind_of(base), MG_POW, node_of(base), node_of(exponent), 0.0)
     if not is_value(base):
         if operand_number(base, &number) == NOT_A_NUMBER:
             return declined(base, exponent, "power")
-        if not raises_natively(exponent) or ValueType.tp_as_number.nb_power != <void *>value_power:
-            return new_reference(adopt(literal(number)) ** <object>exponent)
-        self = handle_new()
+        kind = kind_of(exponent)
+        if not raises_natively(exponent) or kind.tp_as_number.nb_power != <void *>value_power:
+            return new_reference(adopt(literal(kind, number)) ** <object>exponent)
+        self = handle_new(kind)
         return apply_to_fresh(self, MG_POW, mg_arena_literal(&arena, number), node_of(exponent))
     if operand_number(exponent, &number) == NOT_A_NUMBER:
         return not_implemented()
-    self = apply(MG_POW_CONST, node_of(base), MG_NO_NODE, number)
+    self = apply(kind_of(base), MG_POW_CONST, node_of(base), MG_NO_NODE, number)
     node = node_of(self)
     if PyBool_Check(exponent):
         arena.meta[node].flags |= MG_BOOL_POWER
@@ -312,16 +315,16 @@ cdef PyObject *value_absolute(PyObject *value) except NULL:
 
 def constant(number):
     """A Value for a plain number, which is a constant when it is frozen."""
-    return adopt(literal(require_number(number, "an operand")))
+    return adopt(literal(ValueType, require_number(number, "an operand")))
 
 
 cdef PyObject *value_method(PyObject *self, PyObject *argument, mg_op op) except NULL:
     """Any method of the table: ``v.tanh()``, ``v.maximum(other)``."""
     cdef double number
     if mg_ops[<int>op].arity == 1:
-        return apply(op, node_of(self), MG_NO_NODE, 0.0)
+        return apply(kind_of(self), op, node_of(self), MG_NO_NODE, 0.0)
     if is_value(argument):
-        return apply(op, node_of(self), node_of(argument), 0.0)
+        return apply(kind_of(self), op, node_of(self), node_of(argument), 0.0)
     number = require_number(<object>argument, f"the argument of {operation_name(op)}")
     return apply_number(op, self, number)
 
@@ -368,7 +371,7 @@ cdef PyObject *value_method_k(PyObject *self, PyObject **arguments, Py_ssize_t n
     read_immediates(row_of(op), arguments, n, keywords, numbers)
     if mg_ops[<int>op].n_immediates == 2:
         return apply_in_range(op, self, numbers[0], numbers[1])
-    return apply(op, node_of(self), MG_NO_NODE, numbers[0])
+    return apply(kind_of(self), op, node_of(self), MG_NO_NODE, numbers[0])
 
 
 mg_method_k = value_method_k
@@ -379,7 +382,7 @@ cdef PyObject *apply_in_range(mg_op op, PyObject *value, double k, double h) exc
     cdef double a
     cdef mg_status st = MG_OK
     cdef mg_node node = MG_NO_NODE
-    cdef PyObject *result = handle_new()
+    cdef PyObject *result = handle_new(kind_of(value))
     cdef mg_extra *ends = mg_extra_new(0, 2)
     a = arena.data[node_of(value)]
     if ends != NULL:

@@ -35,6 +35,7 @@ cdef extern from "Python.h":
         PyType_Slot *slots
 
     object PyType_FromSpec(PyType_Spec *spec)
+    object PyType_FromSpecWithBases(PyType_Spec *spec, object bases)
     enum:
         METH_NOARGS
         METH_O
@@ -308,6 +309,36 @@ Value.__array_priority__ = 1000.0
 for name, numpy_name in NUMPY_NAMES.items():
     setattr(Value, numpy_name, getattr(Value, name))
 del name, numpy_name
+
+
+cdef PyType_Slot twin_slots[4]
+twin_slots[0].slot = Py_tp_dealloc
+twin_slots[0].pfunc = <void *>handle_dealloc
+twin_slots[1].slot = Py_tp_traverse
+twin_slots[1].pfunc = <void *>handle_traverse
+twin_slots[2].slot = Py_tp_clear
+twin_slots[2].pfunc = <void *>handle_clear
+memset(&twin_slots[3], 0, sizeof(PyType_Slot))
+
+
+def make_twin(str name, dict attributes):
+    """Make a twin of Value: a class that derives from it, and whose operators give its own kind.
+
+    Attributes are put on it as on any class. The Values that a graph of its own shows are of it,
+    and it costs what Value costs.
+    """
+    cdef PyType_Spec spec
+    spec.name = kept_alive(f"micrograd_fast.engine.{name}")
+    spec.basicsize = sizeof(ValueHandle)
+    spec.itemsize = 0
+    spec.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC
+    spec.slots = twin_slots
+    twin = PyType_FromSpecWithBases(&spec, (Value,))
+    (<PyTypeObject *><PyObject *>twin).tp_vectorcall = <void *>value_vectorcall
+    for key, entry in attributes.items():
+        setattr(twin, key, entry)
+    return twin
+
 
 def arena_stats():
     """Count what the engine holds.
