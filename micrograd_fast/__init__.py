@@ -42,6 +42,9 @@ from .losses import (
 from .nn import MLP, Layer, Module, Neuron
 from .program import Program, compile, load_program
 from .tables import Index, take
+from .takeover import install
+from .takeover import load_ipython_extension as load_ipython_extension
+from .takeover import unload_ipython_extension as unload_ipython_extension
 from .tracing import jit
 from .vectors import attention, embedding, layer_norm, linear, rms_norm
 
@@ -66,6 +69,7 @@ __all__ = [
     "greater",
     "greater_equal",
     "hinge_loss",
+    "install",
     "jit",
     "layer_norm",
     "less",

@@ -636,6 +636,16 @@ class Value:
         out._backward = _backward
         return out
 
+    def ramp(self):
+        """``max(0, a)`` as Python computes it: 0 for -0.0 and nan, too; the slope at 0 is 0."""
+        out = Value(self.data if self.data > 0 else 0.0, (self,), "ramp")
+
+        def _backward():
+            self.grad += (self.data > 0) * out.grad
+
+        out._backward = _backward
+        return out
+
     def detach(self):
         """The same number, through which no gradient flows, be it infinite."""
         out = Value(self.data, (self,), "detach")

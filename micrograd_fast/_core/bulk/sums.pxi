@@ -160,6 +160,18 @@ def dot(w, x):
         raise
 
 
+def dot_if_plain(w, x):
+    """`dot` of two lists or tuples of one length, if every product is one of a Value of a plain
+    type and another or a number; None for anything else, of which nothing has been touched."""
+    cdef list left, right
+    if type(w) not in (list, tuple) or type(x) not in (list, tuple) or len(w) != len(x):
+        return None
+    left = w if type(w) is list else list(w)
+    right = x if type(x) is list else list(x)
+    cdef Py_ssize_t n = len(left)
+    return plain_dot(left, right, n) if n > 0 and multiply_plainly(left, right, n) else None
+
+
 cdef bint multiply_plainly(list left, list right, Py_ssize_t n) noexcept:
     cdef Py_ssize_t i
     for i in range(n):

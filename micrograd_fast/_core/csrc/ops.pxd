@@ -44,5 +44,6 @@ cdef extern from "ops/ops.h":
 
     uint32_t mg_place(double index, uint32_t n)
     double mg_pow(double base, double exponent, mg_status *st)
+    double mg_div(double a, double b, mg_status *st)
     void mg_hypot_adds_halves(bint yes)
     double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)

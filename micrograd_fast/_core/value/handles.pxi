@@ -58,20 +58,6 @@ cdef PyObject *spare_handles[MAX_SPARE_HANDLES]
 cdef int n_spare_handles = 0
 
 
-cdef inline bint is_plain_type(PyTypeObject *kind) noexcept:
-    """Whether a type is Value or a twin of it (type.pxi), and no subclass that Python has made:
-    those come with a deallocator of their own."""
-    return kind == ValueType or kind.tp_dealloc == handle_dealloc
-
-
-cdef inline PyTypeObject *kind_of(PyObject *value) noexcept:
-    """The type of what a Value's operators give: Value, or the twin that it is of."""
-    cdef PyTypeObject *kind = Py_TYPE(value)
-    while not is_plain_type(kind):
-        kind = kind.tp_base
-    return kind
-
-
 cdef inline void handle_clear_fields(PyObject *self, int tracked) noexcept:
     cdef ValueHandle *handle = <ValueHandle *>self
     handle.node = MG_NO_NODE

@@ -51,6 +51,7 @@ cdef extern from *:
     unsigned int version_tag "MG_VERSION_TAG"(PyTypeObject *)
 
 cdef extern from "Python.h":
+    ctypedef void (*destructor)(PyObject *) noexcept
     ctypedef struct PyNumberMethods:
         void *nb_add
         void *nb_subtract
@@ -66,7 +67,7 @@ cdef extern from "Python.h":
         void *tp_vectorcall
         void *tp_getattro
         void *tp_richcompare
-        void (*tp_dealloc)(PyObject *) noexcept
+        destructor tp_dealloc
         PyTypeObject *tp_base
         Py_hash_t (*tp_hash)(PyObject *) except? -1
         void (*tp_free)(void *) noexcept
@@ -93,15 +94,31 @@ cdef extern from "Python.h":
     int PyUnicode_Compare(PyObject *a, PyObject *b) noexcept
 
 cdef PyTypeObject *ValueType = NULL
+# The deallocator of Value and its twins, once there is one: how they are told from subclasses.
+cdef destructor plain_dealloc = NULL
+
+
+cdef inline bint is_plain_type(PyTypeObject *kind) noexcept:
+    """Whether a type is Value or a twin of it (type.pxi), and no subclass that Python has made:
+    those come with a deallocator of their own."""
+    return kind == ValueType or kind.tp_dealloc == plain_dealloc
 
 
 cdef inline bint is_value(PyObject *o) noexcept:
-    if Py_TYPE(o) == ValueType:
+    if is_plain_type(Py_TYPE(o)):
         return True
     # The common operands that are none are told apart without a walk over their bases.
     return not PyFloat_CheckExact(o) and not PyLong_CheckExact(o) and PyType_IsSubtype(
         Py_TYPE(o), ValueType
     )
+
+
+cdef inline PyTypeObject *kind_of(PyObject *value) noexcept:
+    """The type of what a Value's operators give: Value, or the twin that it is of."""
+    cdef PyTypeObject *kind = Py_TYPE(value)
+    while not is_plain_type(kind):
+        kind = kind.tp_base
+    return kind
 
 
 cdef inline mg_node node_of(PyObject *value) noexcept:

@@ -296,6 +296,7 @@ cdef object make_type():
 
 Value = make_type()
 ValueType = <PyTypeObject *><PyObject *>Value
+plain_dealloc = ValueType.tp_dealloc
 own_data = Value.data
 own_grad = Value.grad
 ValueType.tp_vectorcall = <void *>value_vectorcall

@@ -1,0 +1,118 @@
+"""A subclass of its own class, attributes on nodes, and a pickle."""
+
+import math
+import random
+
+
+def do_nothing():
+    pass
+
+
+class Value:
+    def __init__(self, data, children=(), op=""):
+        self.data = float(data)
+        self.grad = 0.0
+        self._backward = do_nothing
+        self._prev = tuple(children)
+        self._op = op
+
+    def __repr__(self):
+        return f"Value(data={self.data}, grad={self.grad})"
+
+    def __add__(self, other):
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(self.data + other.data, (self, other), "+")
+
+        def back():
+            self.grad += out.grad
+            other.grad += out.grad
+
+        out._backward = back
+        return out
+
+    def __mul__(self, other):
+        other = other if isinstance(other, Value) else Value(other)
+        out = Value(self.data * other.data, (self, other), "*")
+
+        def back():
+            self.grad += other.data * out.grad
+            other.grad += self.data * out.grad
+
+        out._backward = back
+        return out
+
+    def __pow__(self, n):
+        out = Value(self.data**n, (self,), f"**{n}")
+
+        def back():
+            self.grad += n * self.data ** (n - 1) * out.grad
+
+        out._backward = back
+        return out
+
+    def __neg__(self):
+        return self * -1.0
+
+    def __sub__(self, other):
+        return self + (-other)
+
+    def __truediv__(self, other):
+        return self * other**-1
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def exp(self):
+        out = Value(math.exp(self.data), (self,), "exp")
+
+        def back():
+            self.grad += out.data * out.grad
+
+        out._backward = back
+        return out
+
+    def backward(self):
+        order, seen = [], set()
+
+        def visit(node):
+            if node not in seen:
+                seen.add(node)
+                for child in node._prev:
+                    visit(child)
+                order.append(node)
+
+        visit(self)
+        self.grad = 1.0
+        for node in reversed(order):
+            node._backward()
+
+
+random.seed(2)
+model = [Value(random.uniform(-1.0, 1.0)) for _ in range(6)]
+for step in range(6):
+    hidden = [sum(w * x for w, x in zip(model[:3], [0.5, -1.0, v])) for v in (0.1, 0.7, 2.0)]
+    out = sum(h * w for h, w in zip(hidden, model[3:]))
+    loss = (out - 1.0) ** 2 / 2.0 + (out * 0.1).exp()
+    for p in model:
+        p.grad = 0.0
+    loss.backward()
+    for i, p in enumerate(model):
+        p.data -= 0.05 * p.grad
+    print(step, repr(loss.data), [p.grad for p in model])
+
+
+class Parameter(Value):
+    def step(self, rate):
+        self.data -= rate * self.grad
+
+
+p = Parameter(2.0)
+q = p * 3.0
+q.backward()
+p.step(0.1)
+p.color = "red"
+print(type(p).__name__, type(q).__name__, p, q._prev[0].color)
+import pickle
+
+model = pickle.loads(pickle.dumps(model))
+print([m.data for m in model], type(model[0]).__name__)
