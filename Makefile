@@ -53,16 +53,17 @@ build/sanitize: $(c_sources) $(c_headers)
 	$(CC) $(c_flags) -fsanitize=address,undefined -fno-sanitize-recover=all $(c_sources) -lm -o $@
 
 # The tests in Python, with a build of the extension that stops at the first wrong access to
-# memory. It lies in a folder of its own, from where it is found first; the sanitizer's library,
-# and the C++ library that it wants to find, go before all others. Leaks are Python's own: what
-# it keeps to the end. Without pytest's fault handler, so that the sanitizer's own report is seen.
+# memory. It lies in a folder of its own, and is found first, by the processes that tests start,
+# too; the sanitizer's library, and the C++ library that it wants to find, go before all others.
+# Leaks are Python's own: what it keeps to the end. Without pytest's fault handler, so that the
+# sanitizer's own report is seen.
 sanitized := $(abspath build/sanitize-python)
 SANITIZED_TESTS ?= tests
 sanitize-python: $(VENV)
 	$(install) '.[$(TEST_EXTRA)]'
 	rm -rf $(sanitized)
 	MICROGRAD_FAST_SANITIZE=1 $(python) setup.py --quiet build --build-lib $(sanitized)
-	cd $(sanitized) && export PYTHONMALLOC=malloc UBSAN_OPTIONS=print_stacktrace=1 \
+	cd $(sanitized) && export PYTHONPATH=$(sanitized) PYTHONMALLOC=malloc UBSAN_OPTIONS=print_stacktrace=1 \
 	    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	    LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" && \
 	$(python) -c 'import micrograd_fast._core as c; assert "sanitize" in c.build_info()["flags"]' && \

@@ -21,6 +21,8 @@ ENDLESS = """
     import numpy as np
     from micrograd_fast import Value, compile
 
+    # Whoever started the tests may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     x, w = Value(0.5), Value(0.25)
     output = w
     for _ in range(1000):

@@ -175,7 +175,13 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
 def test_ctrl_c_ends_a_script_as_it_does_in_python(script):
     path = script("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
     command = [sys.executable, "-m", "micrograd_fast", "run", path]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # Whoever started the tests may have had it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.stdout.readline() == b"started\n"
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
