@@ -214,7 +214,10 @@ double mg_pow_second(double a, double n, mg_status *st) {
 }
 
 double mg_pow_mixed(double a, double b, mg_status *st) {
-    if (a <= 0.0) return a == 0.0 ? 0.0 : NAN;
+    if (a < 0.0) return NAN;
+    /* The slope of a power above 1 is 0 there, whatever the exponent. */
+    if (a == 0.0 && b <= 1.0) *st = MG_ZERO_DIVISION;
+    if (a == 0.0) return 0.0;
     return mg_pow(a, b - 1.0, st) * (1.0 + b * log(a));
 }
 
@@ -249,7 +252,8 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
     return 0.0;
 }
 
-mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double y, mg_status *st) {
+mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double y, int a_moves,
+                       int b_moves, mg_status *st) {
     (void)h;
     switch (op) {
     case MG_LEAF:
@@ -261,7 +265,7 @@ mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double 
         break;
 #define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb, ...)    \
     case MG_##ID:                                                                                 \
-        return (mg_second){aa, ab, bb};
+        return (mg_second){a_moves ? aa : 0.0, a_moves || b_moves ? ab : 0.0, b_moves ? bb : 0.0};
 #include "ops/ops.def"
 #undef OP
     }

@@ -169,11 +169,12 @@ static inline double mg_op_adjoint_a(mg_op op, double a, double b, double k, dou
 double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double y, double g,
                        mg_status *st);
 
-/* The second derivatives of one operation. */
+/* The second derivatives of one operation; 0 where they are by operands that do not move. */
 typedef struct {
     double aa, ab, bb;
 } mg_second;
 
-mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double y, mg_status *st);
+mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double y, int a_moves,
+                       int b_moves, mg_status *st);
 
 #endif

@@ -75,7 +75,7 @@ static mg_status recount_sweep(const recount *c, mg_replay_failure *failure) {
         const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
         const mg_status st = mg_try_entry(e, a, b, values[i], 1);
         if (st == MG_OK) continue;
-        *failure = (mg_replay_failure){.entry = i, .a = a, .b = b, .in_sweep = 1};
+        *failure = (mg_replay_failure){.entry = i, .a = a, .b = b, .derivative = 1};
         return st;
     }
     return MG_OK;

@@ -132,7 +132,7 @@ static mg_status run_tangent(mg_strip *strip, const mg_adjoint_plan *plan) {
 static mg_status run_strip(mg_strip *strip) {
     const mg_program *program = strip->program;
     const int first = strip->first_row == 0;
-    strip->failure.in_sweep = 0;
+    strip->failure.derivative = 0;
     mg_status st = MG_OK;
     load_rows(strip);
     if (first) st = mg_steps_forward(strip, program->runs, program->n_uniform);
@@ -144,7 +144,7 @@ static mg_status run_strip(mg_strip *strip) {
     const mg_adjoint_plan *plan = program->adjoint_plans[strip->batch->output];
     seed(strip, plan);
     if (strip->batch->tangent) return run_tangent(strip, plan);
-    strip->failure.in_sweep = 1;
+    strip->failure.derivative = 1;
     st = mg_steps_backward(strip, plan);
     if (st != MG_OK) return st;
     if (strip->batch->input_gradients) give_input_gradients(strip, plan);

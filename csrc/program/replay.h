@@ -35,7 +35,7 @@ typedef struct {
     size_t row;
     uint32_t entry;
     double a, b;
-    int in_sweep;
+    int derivative; /* 0 of the value, 1 of a slope, 2 of a second derivative */
 } mg_replay_failure;
 
 /* Who is asked, now and then between two strips, whether to go on: MG_OK, or MG_CALLBACK. */

@@ -90,29 +90,36 @@ static mg_status run_directions(const mg_program *program, mg_workspace *workspa
                                 mg_replay_failure *failure) {
     const size_t n_inputs = program->tape.n_inputs, n_parameters = program->tape.n_parameters;
     const int row_by_row = directions->input_products && directions->parameter_products;
-    const size_t n_at_once = row_by_row ? 1 : batch->n_rows;
+    size_t n_rows = batch->n_rows; /* those that have not failed along an earlier direction */
     double *input_products = directions->input_products;
     double *parameter_products = directions->parameter_products;
-    mg_status st = MG_OK;
-    for (size_t d = 0; st == MG_OK && d < directions->n; d++) {
+    mg_status found = MG_OK;
+    for (size_t d = 0; n_rows > 0 && d < directions->n; d++) {
         mg_tangent tangent = {.dual = dual};
         if (directions->by_inputs) tangent.input_direction = directions->by_inputs + d * n_inputs;
         if (directions->by_parameters)
             tangent.parameter_direction = directions->by_parameters + d * n_parameters;
-        for (size_t row = 0; st == MG_OK && row < batch->n_rows; row += n_at_once) {
+        for (size_t row = 0, n_at_once = row_by_row ? 1 : n_rows; row < n_rows; row += n_at_once) {
             mg_batch part = *batch;
+            mg_replay_failure first;
             part.rows += (ptrdiff_t)row * batch->row_stride;
             part.n_rows = n_at_once;
             if (batch->seeds) part.seeds += row;
             tangent.by_inputs = input_products;
             tangent.by_parameters = parameter_products;
-            st = run_direction(program, workspace, &part, &tangent, host, failure);
-            if (st != MG_OK) failure->row += row;
+            const mg_status st = run_direction(program, workspace, &part, &tangent, host, &first);
+            if (st == MG_NO_MEMORY || st == MG_CALLBACK) return st;
+            if (st != MG_OK) { /* an earlier row may yet fail along another direction */
+                found = st;
+                *failure = first;
+                n_rows = failure->row += row;
+                break;
+            }
             if (input_products) input_products += n_at_once * n_inputs;
             if (parameter_products) parameter_products += n_parameters;
         }
     }
-    return st;
+    return found;
 }
 
 mg_status mg_program_run_along(mg_program *program, mg_arena *arena, const mg_batch *batch,

@@ -5,9 +5,9 @@
 #include "program/blocks.h"
 #include "program/takes.h"
 
-mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep) {
+mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int derivative) {
     mg_status st = MG_OK;
-    if (!in_sweep) {
+    if (!derivative) {
         mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
         return st;
     }
@@ -23,13 +23,13 @@ mg_status mg_note_failure(void *context, uint32_t entry, mg_slot a, mg_slot b, m
     const mg_entry *e = &strip->program->entries[entry];
     const size_t lanes = strip->workspace->lanes;
     const double *const values = strip->workspace->values;
-    const int in_sweep = strip->failure.in_sweep;
+    const int derivative = strip->failure.derivative;
     for (size_t l = 0; l < strip->n_rows; l++) {
         const double at = values[a * lanes + l];
         const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
-        const mg_status st = mg_try_entry(e, at, other, values[y * lanes + l], in_sweep);
+        const mg_status st = mg_try_entry(e, at, other, values[y * lanes + l], derivative);
         if (st == MG_OK) continue;
-        strip->failure = (mg_replay_failure){strip->first_row + l, entry, at, other, in_sweep};
+        strip->failure = (mg_replay_failure){strip->first_row + l, entry, at, other, derivative};
         return st;
     }
     return MG_OK;

@@ -15,7 +15,7 @@ mg_status mg_steps_forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_
 mg_status mg_steps_backward(mg_strip *strip, const mg_adjoint_plan *plan);
 
 /* Whether an entry's value, or in the sweep its slopes, can be had at a point. */
-mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int in_sweep);
+mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int derivative);
 
 /* The failure handler of a strip: note the first lane that has failed and say why, or MG_OK. */
 mg_failure_handler mg_note_failure;

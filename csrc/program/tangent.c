@@ -7,15 +7,23 @@
 
 #include <string.h>
 
-/* Whether what came up in a lane counts: going forward, where an operand moves; on the way back,
- * where a gradient or its derivative is not 0. */
-static int counts(const mg_strip *strip, mg_slot a, mg_slot b, mg_slot g, size_t lane) {
+/* What has failed in a lane, of that which counts there: a slope, going forward where an operand
+ * moves, and always on the way back; then a second derivative, where an operand moves and the
+ * gradient is not 0. */
+static mg_status what_failed(const mg_strip *strip, const mg_entry *e, mg_slot a, mg_slot b,
+                             double y, mg_slot g, size_t lane, mg_replay_failure *failure) {
     const mg_workspace *dual = strip->batch->tangent->dual;
     const size_t lanes = dual->lanes;
-    if (g == MG_NO_SLOT)
-        return dual->values[a * lanes + lane] != 0.0 || dual->values[b * lanes + lane] != 0.0;
-    return strip->workspace->adjoints[g * lanes + lane] != 0.0 ||
-           dual->adjoints[g * lanes + lane] != 0.0;
+    const int a_moves = dual->values[a * lanes + lane] != 0.0;
+    const int b_moves = e->arity == 2 && dual->values[b * lanes + lane] != 0.0;
+    if (g == MG_NO_SLOT && !a_moves && !b_moves) return MG_OK;
+    mg_status st = mg_try_entry(e, failure->a, failure->b, y, 1);
+    failure->derivative = 1;
+    if (st != MG_OK || g == MG_NO_SLOT) return st;
+    if (strip->workspace->adjoints[g * lanes + lane] == 0.0) return MG_OK;
+    failure->derivative = 2;
+    mg_op_second((mg_op)e->op, failure->a, failure->b, e->k, e->h, y, a_moves, b_moves, &st);
+    return st;
 }
 
 /* A step has failed in some lane. The others go on, because an earlier row may yet fail in a later
@@ -30,14 +38,11 @@ static mg_status note_failure(void *context, uint32_t entry, mg_slot a, mg_slot 
     for (size_t l = 0; l < strip->n_rows; l++) {
         const size_t row = strip->first_row + l;
         if (strip->tangent_status != MG_OK && row >= strip->failure.row) break;
-        if (!counts(strip, a, b, g, l)) continue;
-        const double at = values[a * lanes + l];
         const double other = e->arity == 2 ? values[b * lanes + l] : e->k;
-        mg_status found = mg_try_entry(e, at, other, values[y * lanes + l], 1);
-        if (found == MG_OK && g != MG_NO_SLOT)
-            mg_op_second((mg_op)e->op, at, other, e->k, e->h, values[y * lanes + l], &found);
+        mg_replay_failure failure = {row, entry, values[a * lanes + l], other, 0};
+        const mg_status found = what_failed(strip, e, a, b, values[y * lanes + l], g, l, &failure);
         if (found == MG_OK) continue;
-        strip->failure = (mg_replay_failure){row, entry, at, other, g != MG_NO_SLOT};
+        strip->failure = failure;
         strip->tangent_status = found;
     }
     return MG_OK;

@@ -219,12 +219,66 @@ def test_the_first_row_without_a_second_derivative_is_named(instruction_set):
         program.hessian(rows, wrt="inputs")
 
 
-def test_a_slope_that_does_not_count_need_not_exist(instruction_set):
-    """Along a direction that leaves its operand alone, with no gradient that comes back."""
-    x = [Value(1.0), Value(4.0)]
-    program = compile(x[0] * x[0] + 0.0 * x[1].sqrt(), x)
-    rows = np.array([[1.0, 4.0], [2.0, 0.0]])
-    assert program.hvp([1.0, 0.0], rows, wrt="inputs").tolist() == [[2.0, 0.0], [2.0, 0.0]]
+def test_a_second_derivative_that_does_not_count_need_not_exist(instruction_set):
+    """Along a direction that leaves its operand alone, or with a gradient of 0."""
+    a, b = Value(0.0), Value(1.0)
+    resting = compile(a**1.5 + b**2, [a, b])
+    rows = np.array([[0.0, 1.0], [4.0, 1.0], [0.0, -3.0]])
+    for given in (rows, rows[:1]):
+        products = resting.hvp([0.0, 1.0], given, wrt="inputs").tolist()
+        assert products == [[0.0, 2.0]] * len(given)
+    with pytest.raises(ZeroDivisionError, match=r"^row 0: .*0\.0 \*\* -0\.5"):
+        resting.hvp([1.0, 0.0], rows, wrt="inputs")
+    without = compile(0.0 * a**1.5 + b**2, [a, b])
+    assert without.hessian(rows, wrt="inputs").tolist() == [[[0.0, 0.0], [0.0, 2.0]]] * 3
+
+
+def test_a_slope_that_does_not_exist_is_an_error_as_in_the_gradient(instruction_set):
+    """Not 0, though all that meets it is 0: that of the gradient, too, is an error."""
+    x, y = Value(1.0), Value(1.0)
+    for program in (
+        compile((x * x + y * y).sqrt() ** 2, [x, y]),
+        compile(0.0 * (x * x + y * y).sqrt(), [x, y]),
+    ):
+        for rows in ([0.0, 0.0], [[0.0, 0.0]], [[3.0, 4.0], [0.0, 0.0]]):
+            with pytest.raises(ZeroDivisionError, match=r"derivative: sqrt of 0\.0"):
+                program.value_and_grad(rows)
+            with pytest.raises(ZeroDivisionError, match=r"derivative: sqrt of 0\.0"):
+                program.hessian(rows, wrt="inputs")
+            with pytest.raises(ZeroDivisionError, match=r"derivative: sqrt of 0\.0"):
+                program.hvp([1.0, 0.0], rows, wrt="inputs")
+
+
+def test_an_exponent_that_rests_has_no_say(instruction_set):
+    x, n = Value(1.0), Value(2.0)
+    program = compile(x**n, [x])
+    assert program.hessian([-1.0], wrt="inputs").tolist() == [[2.0]]
+    assert program.hessian([[-1.0], [0.0], [3.0]], wrt="inputs").ravel().tolist() == [2.0] * 3
+    # By both, the logarithm of the base is asked for.
+    assert np.isnan(program.hessian([-1.0], wrt=[x, n])[1, 1])
+    assert program.hessian([0.0], wrt=[x, n]).tolist() == [[2.0, 0.0], [0.0, 0.0]]
+    n.data = 1.0
+    with pytest.raises(ZeroDivisionError, match=r"0\.0 \*\* -1\.0"):
+        program.hessian([0.0], wrt=[x, n])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [Value.gelu, Value.silu, Value.tanh, Value.softplus, Value.mish, lambda v: v.atan2(1.0)],
+)
+def test_where_nothing_bends_any_more_the_second_derivative_is_0(function, instruction_set):
+    x = Value(0.5)
+    program = compile(function(x), [x])
+    rows = [[1e200], [-1e200], [800.0], [-800.0]]
+    assert np.abs(program.hessian(rows, wrt="inputs")).max() < 1e-8
+
+
+def test_an_error_names_the_power_that_cannot_be(instruction_set):
+    x = Value(0.5)
+    for exponent, power in ((1.875, "-0.125"), (0.5, "-0.5"), (-1.0, "-1.0")):
+        program = compile(x**exponent, [x])
+        with pytest.raises(ZeroDivisionError, match=rf"0\.0 \*\* {power}$"):
+            program.hessian([0.0], wrt="inputs")
 
 
 def test_some_parameters_in_an_order_of_their_own():

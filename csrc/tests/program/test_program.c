@@ -343,7 +343,7 @@ static void a_failing_row_is_named(void) {
     batch.values = values;
     mg_replay_failure failure;
     CHECK(mg_program_run(program, arena, &batch, &host, &failure) == MG_DOMAIN);
-    CHECK(failure.row == 13 && failure.a == -1.0 && !failure.in_sweep);
+    CHECK(failure.row == 13 && failure.a == -1.0 && !failure.derivative);
     mg_program_free(program);
     mg_binding_free(&c.binding);
     mg_arena_release(arena, root);

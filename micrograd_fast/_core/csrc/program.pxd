@@ -148,7 +148,7 @@ cdef extern from "program/replay.h":
         uint32_t entry
         double a
         double b
-        int in_sweep
+        int derivative
 
     ctypedef struct mg_watch:
         double every

@@ -123,8 +123,8 @@ cdef int raise_run(mg_status st, mg_program *program, Rows *rows,
     if st == MG_NO_MEMORY:
         raise no_memory("a run of a program")
     op = <mg_op>program.entries[failure.entry].op
-    if failure.in_sweep and (op == MG_POW_CONST or op == MG_POW):
-        k -= 1.0
+    if op == MG_POW_CONST or op == MG_POW:
+        k -= failure.derivative  # what was raised to, or would have been
     try:
         raise_status(st, op, failure.a, k)
     except (ArithmeticError, IndexError) as error:
