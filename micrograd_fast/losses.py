@@ -9,6 +9,7 @@ compiled engine records each formula once and builds its graph from then on by i
 from __future__ import annotations
 
 import functools
+import math
 
 from . import _core
 from .engine import Value
@@ -35,6 +36,9 @@ __all__ = [
     "softmax",
 ]
 
+
+# The least probability by default: no logarithm is below -100, PyTorch's bound.
+_LEAST = math.exp(-100.0)
 
 # Targets are numbers, lists or arrays of any library.
 
@@ -70,11 +74,14 @@ def mse_loss(predictions: _Values, targets: Any, reduction: _Reduction = "mean")
 
 
 def binary_cross_entropy(
-    probabilities: _Values, targets: Any, reduction: _Reduction = "mean", eps: float = 1e-12
+    probabilities: _Values, targets: Any, reduction: _Reduction = "mean", eps: float = _LEAST
 ) -> Value:
     """Measure how probable the targets are, given the probability of a 1 for each.
 
-    A probability outside ``[eps, 1 - eps]`` counts as the nearest bound.
+    The term for probability p and target t is ``-(t * log(p) + (1 - t) * log(1 - p))``, where what
+    is below `eps` counts as `eps`: without it, no term is above 100. There is a slope down to
+    there, so that a model that is most wrong learns most; `binary_cross_entropy_with_logits` has
+    one everywhere.
 
     Parameters
     ----------
@@ -92,8 +99,8 @@ def binary_cross_entropy(
     TypeError
         If a list or str is in the place of a number.
     ValueError
-        If the lengths differ, there are none, a target is not in its range, or the reduction is
-        unknown.
+        If the lengths differ, there are none, a probability or target is not from 0 to 1, or the
+        reduction is unknown.
 
     Examples
     --------
@@ -102,6 +109,8 @@ def binary_cross_entropy(
     0.6931
     """
     probabilities, targets = _paired("binary_cross_entropy", probabilities, targets, reduction)
+    # A check decides nothing that a trace would freeze.
+    _core.call_under_watch(None, _check_probabilities, probabilities)
     total = _binary_cross_entropy(eps).total(probabilities, targets)
     return _reduced(total, len(targets), reduction)
 
@@ -448,6 +457,17 @@ def _hinge(score: Value, target: float) -> Value:
     return (1 + -target * score).relu()
 
 
+def _check_probabilities(probabilities: list[Value]) -> None:
+    for i, p in enumerate(probabilities):
+        number = getattr(p, "data", None)
+        # What is no Value is refused with the formula.
+        if isinstance(number, float) and not 0.0 <= number <= 1.0:
+            raise ValueError(
+                f"probability {i} of binary_cross_entropy must be from 0 to 1, found {number!r}:"
+                " of scores, take binary_cross_entropy_with_logits"
+            )
+
+
 # Few programs use more than one bound.
 @functools.lru_cache(maxsize=8, typed=True)
 def _binary_cross_entropy(eps: float) -> _core.Formula:
@@ -459,8 +479,8 @@ def _binary_cross_entropy(eps: float) -> _core.Formula:
         largest=1.0,
     )
     def formula(probability: Value, target: float) -> Value:
-        p = probability.clip(eps, 1.0 - eps)
-        return -(target * p.log() + (1.0 - target) * (1.0 - p).log())
+        likely, unlikely = probability.clip(eps, None), (1.0 - probability).clip(eps, None)
+        return -(target * likely.log() + (1.0 - target) * unlikely.log())
 
     return formula
 

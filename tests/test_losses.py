@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from support import trace
 
-from micrograd_fast import MLP, Value, _core, losses, reference
+from micrograd_fast import MLP, Value, _core, jit, losses, reference
 
 SEED = 30
 
@@ -158,15 +158,44 @@ def test_cross_entropy_of_one_sample_takes_a_class():
     assert [x.grad for x in logits] == pytest.approx([p[0], p[1] - 1, p[2]], rel=1e-12)
 
 
-def test_clamping_does_not_cut_the_gradient_inside_the_range():
-    p = Value(1e-11)
-    losses.binary_cross_entropy(p, 1).backward()
-    assert p.grad == pytest.approx(-1e11, rel=1e-9)
-    outside = Value(0.0)
-    loss = losses.binary_cross_entropy(outside, 1)
-    loss.backward()
-    assert loss.data == pytest.approx(27.631, rel=1e-4)
-    assert outside.grad == 0.0
+@pytest.mark.parametrize("kind", [Value, reference.Value])
+@pytest.mark.parametrize("logit", [-90.0, -30.0, -28.0, -27.0, -1.0, 1.0, 27.0, 30.0])
+def test_the_slope_is_largest_where_the_model_is_most_wrong(kind, logit):
+    """To the logit, that is 1 - p; here p may be as small as it likes."""
+    for target, sign in ((1, 1.0), (0, -1.0)):
+        if sign < 0.0 and logit < -36.0:
+            continue  # the sigmoid is 1.0
+        x = kind(sign * logit)
+        losses.binary_cross_entropy([x.sigmoid()], [target]).backward()
+        wrong = 1.0 / (1.0 + math.exp(logit))
+        # A probability near 1 is only so near as doubles are.
+        assert x.grad == pytest.approx(-sign * wrong, rel=1e-9 if sign > 0 else 0.2, abs=1e-15)
+
+
+def test_terms_of_binary_cross_entropy_have_pytorchs_bound():
+    for probability, target in ((0.0, 1), (1.0, 0), (1e-50, 1)):
+        p = Value(probability)
+        loss = losses.binary_cross_entropy(p, target)
+        loss.backward()
+        wanted = F.binary_cross_entropy(
+            torch.tensor(probability, dtype=torch.float64),
+            torch.tensor(float(target), dtype=torch.float64),
+        )
+        assert loss.data == pytest.approx(wanted.item(), rel=1e-15) == pytest.approx(100.0)
+    p = Value(1e-9)
+    assert losses.binary_cross_entropy(p, 1, eps=1e-7).data == pytest.approx(-math.log(1e-7))
+
+
+@pytest.mark.parametrize("number", [5.0, 1.0000001, -0.5, math.nan, math.inf])
+@pytest.mark.parametrize("kind", [Value, reference.Value])
+def test_what_is_no_probability_is_refused(kind, number):
+    with pytest.raises(ValueError, match=r"probability 1 .* from 0 to 1, found .*with_logits"):
+        losses.binary_cross_entropy([kind(0.5), kind(number)], [1, 0])
+
+
+def test_a_traced_probability_is_checked_without_a_warning():
+    jitted = jit(lambda p: losses.binary_cross_entropy([p], [1]), frozen_reads="error")
+    assert jitted(0.5) == pytest.approx(math.log(2.0))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ double mg_library_pow(double base, double exponent, mg_status *st) {
     if (base == 0.0) {
         if (exponent < 0.0) {
             *st = MG_ZERO_DIVISION;
-            return 0.0;
+            return is_odd_integer(exponent) ? copysign(INFINITY, base) : INFINITY;
         }
         return is_odd_integer(exponent) ? base : 0.0;
     }
@@ -110,7 +110,7 @@ double mg_library_pow(double base, double exponent, mg_status *st) {
     if (base < 0.0) {
         if (exponent != floor(exponent)) {
             *st = MG_DOMAIN;
-            return 0.0;
+            return NAN;
         }
         base = -base;
         negate = is_odd_integer(exponent);
@@ -153,18 +153,12 @@ double mg_acos(double a, mg_status *st) { return checked(a, acos(a), st); }
 double mg_tanh(double a, mg_status *st) { return checked(a, tanh(a), st); }
 
 double mg_log(double a, mg_status *st) {
-    if (a <= 0.0) {
-        *st = MG_DOMAIN;
-        return 0.0;
-    }
+    if (a <= 0.0) *st = MG_DOMAIN;
     return log(a);
 }
 
 double mg_log1p(double a, mg_status *st) {
-    if (a <= -1.0) {
-        *st = MG_DOMAIN;
-        return 0.0;
-    }
+    if (a <= -1.0) *st = MG_DOMAIN;
     return log1p(a);
 }
 
@@ -216,8 +210,8 @@ double mg_pow_second(double a, double n, mg_status *st) {
 double mg_pow_mixed(double a, double b, mg_status *st) {
     if (a < 0.0) return NAN;
     /* The slope of a power above 1 is 0 there, whatever the exponent. */
-    if (a == 0.0 && b <= 1.0) *st = MG_ZERO_DIVISION;
-    if (a == 0.0) return 0.0;
+    if (a == 0.0 && b > 1.0) return 0.0;
+    if (a == 0.0) *st = MG_ZERO_DIVISION;
     return mg_pow(a, b - 1.0, st) * (1.0 + b * log(a));
 }
 

@@ -110,10 +110,7 @@ double mg_normal_pdf(double a, mg_status *st);
 
 /* Python's float division: MG_ZERO_DIVISION when b is 0. */
 static inline double mg_div(double a, double b, mg_status *st) {
-    if (b == 0.0) {
-        *st = MG_ZERO_DIVISION;
-        return 0.0;
-    }
+    if (b == 0.0) *st = MG_ZERO_DIVISION;
     return a / b;
 }
 

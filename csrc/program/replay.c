@@ -204,6 +204,12 @@ static void choose_loops(mg_strip *strip) {
     }
 }
 
+static mg_status overlook(void *context, uint32_t entry, mg_slot a, mg_slot b, mg_slot y,
+                          mg_slot g) {
+    (void)context, (void)entry, (void)a, (void)b, (void)y, (void)g;
+    return MG_OK;
+}
+
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                     mg_watch *watch, mg_replay_failure *failure) {
     const size_t lanes = workspace->lanes;
@@ -213,7 +219,7 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
                              .adjoints = workspace->adjoints,
                              .immediates = program->immediates,
                              .lanes = lanes,
-                             .on_failure = mg_note_failure,
+                             .on_failure = batch->goes_on ? overlook : mg_note_failure,
                              .context = &strip};
     if (batch->tangent) {
         strip.lanes.value_dots = batch->tangent->dual->values;

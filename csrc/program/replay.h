@@ -27,6 +27,7 @@ typedef struct {
     double *parameter_rows;    /* n_rows * n_parameters of zeros, or NULL */
     double *parameter_sums;    /* n_parameters: the gradients of all rows, added up from 0; or */
     int add_to_parameters;     /* added to those that the parameters have */
+    int goes_on;               /* what fails is what C makes of it, inf or nan, and no error */
     const mg_tangent *tangent; /* products with the Hessian instead of gradients, or NULL */
 } mg_batch;
 

@@ -205,7 +205,7 @@ static void backward(mg_strip *strip, const mg_lanes *in, const mg_adjoint_plan 
 mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan) {
     const mg_program *program = strip->program;
     mg_lanes lanes = strip->lanes;
-    lanes.on_failure = note_failure;
+    if (!strip->batch->goes_on) lanes.on_failure = note_failure;
     strip->tangent_status = MG_OK;
     if (strip->first_row == 0) forward(strip, &lanes, program->runs, program->n_uniform);
     forward(strip, &lanes, program->runs + program->n_uniform, program->n_variable);

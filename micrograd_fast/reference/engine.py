@@ -154,6 +154,10 @@ class Value:
         """The number, as a float."""
         return self.data
 
+    def conjugate(self):
+        """The Value itself, which is real; numpy's ``std`` and ``var`` ask."""
+        return self
+
     def __repr__(self):
         label = f", label={self.label!r}" if self.label else ""
         return f"Value(data={self.data}, grad={self.grad}{label})"

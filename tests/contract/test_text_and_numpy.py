@@ -238,3 +238,34 @@ def test_16_numbers_are_not_kept(engine):
     del nodes, v
     gc.collect()
     assert (sys.getrefcount(number), sys.getrefcount(scalar)) == before
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 2), (4, 1)])
+@pytest.mark.parametrize("axis", [None, 0])
+@pytest.mark.parametrize("ddof", [0, 1])
+@pytest.mark.parametrize("name", ["mean", "std", "var"])
+def test_16_numpys_statistics_are_functions_of_values(engine, name, ddof, axis, shape):
+    numbers = np.array([1.0, 3.0, -0.5, 7.25]).reshape(shape)
+    options = {"axis": axis} if name == "mean" else {"axis": axis, "ddof": ddof}
+    if name != "mean" and axis == 0 and shape[0] - ddof < 1:
+        options["ddof"] = 0
+    values = np.array([engine.Value(x) for x in numbers.ravel()]).reshape(shape)
+    found = getattr(np, name)(values, **options)
+    wanted = getattr(np, name)(numbers, **options)
+    entries = found.ravel().tolist() if isinstance(found, np.ndarray) else [found]
+    assert [v.data for v in entries] == pytest.approx(wanted.ravel().tolist(), rel=1e-14)
+    total = sum(entries)
+    total.backward()
+    tensor = torch.tensor(numbers, requires_grad=True)
+    if name == "mean":
+        of_torch = tensor.mean() if axis is None else tensor.mean(axis)
+    else:
+        of_torch = getattr(torch, name)(tensor, axis, correction=options["ddof"])
+    of_torch.sum().backward()
+    slopes = [v.grad for v in values.ravel()]
+    assert slopes == pytest.approx(tensor.grad.ravel().tolist(), rel=1e-12, abs=1e-14)
+
+
+def test_16_conjugate_is_the_value_itself(engine):
+    a = engine.Value(2.0)
+    assert a.conjugate() is a

@@ -142,6 +142,7 @@ cdef extern from "program/replay.h":
         double *parameter_rows
         double *parameter_sums
         int add_to_parameters
+        int goes_on
 
     ctypedef struct mg_replay_failure:
         size_t row

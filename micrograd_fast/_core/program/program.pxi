@@ -10,131 +10,6 @@ cdef FrozenGraph graph_of(Program self):
     return self.graph
 
 
-cdef int want_one_output(FrozenGraph graph, str method) except -1:
-    if graph.is_sequence:
-        raise ValueError(
-            f"a program must have one output for {method}, found a sequence of"
-            f" {graph.program.tape.n_outputs}; jacobian takes any number"
-        )
-    return 0
-
-
-cdef object first_order(FrozenGraph graph, Call *call, Rows *rows, mg_batch *batch, Wrt wrt):
-    """Derivatives of one output: an array of them, or one for each row."""
-    cdef double *numbers = NULL
-    cdef object by_inputs = None, by_parameters = None
-    batch.backward = True
-    batch.seed = 1.0
-    if wrt.by_inputs:
-        by_inputs = new_array(shape_of(rows, len(graph.inputs)), False, &numbers)
-        batch.input_gradients = numbers
-    if wrt.by_parameters:
-        by_parameters = new_array(shape_of(rows, len(graph.parameters)), True, &numbers)
-        batch.parameter_rows = numbers
-    graph.run(call, rows, batch)
-    if by_inputs is None or by_parameters is None:
-        return wrt.chosen(by_parameters if by_inputs is None else by_inputs)
-    import numpy
-
-    return wrt.chosen(numpy.concatenate([by_inputs, by_parameters], axis=-1))
-
-
-cdef tuple shape_of(Rows *rows, Py_ssize_t n):
-    """Of ``n`` numbers for what was given as rows."""
-    if rows.single:
-        return (n,)
-    return (rows.n_rows, n)
-
-
-cdef object reduced(FrozenGraph graph, object given, object reduction, str method,
-                    double *gradients):
-    """The total of a batch; its gradients go into an array, or to the parameters if it is NULL."""
-    cdef Rows rows
-    cdef Call call
-    cdef mg_batch batch
-    cdef double value = 0.0
-    # Made before the parameters have their gradients: from then on nothing may fail.
-    cdef object total = PyFloat_FromDouble(0.0)
-    cdef double *values = &value
-    cdef double *weights = NULL
-    cdef Py_ssize_t i
-    want_one_output(graph, method)
-    memset(&batch, 0, sizeof(mg_batch))
-    begin_call(&call, graph)
-    read_rows(given, graph.program.tape.n_inputs, &rows)
-    try:
-        own_weights = row_weights(reduction, rows.n_rows, &batch.seed)
-        if own_weights is not None:
-            weights = numbers_of(own_weights)
-        held = None if rows.n_rows <= 1 else new_array((rows.n_rows,), False, &values)
-        batch.values = values
-        batch.backward = True
-        batch.seeds = weights
-        batch.parameter_sums = gradients
-        batch.add_to_parameters = gradients == NULL
-        graph.run(&call, &rows, &batch)
-        for i in range(rows.n_rows):
-            (<PyFloatObject *>total).ob_fval += (
-                (batch.seed if weights == NULL else weights[i]) * values[i]
-            )
-    finally:
-        drop_rows(&rows)
-    return total
-
-
-cdef object second_order(FrozenGraph graph, object directions, object given, object reduction,
-                         Wrt wrt):
-    """Products of the Hessian with some directions: (..., directions, derivatives)."""
-    import numpy
-
-    cdef Rows rows
-    cdef Call call
-    cdef mg_batch batch
-    cdef mg_directions along
-    cdef double *numbers = NULL
-    cdef Py_ssize_t n = len(directions)
-    cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
-    memset(&batch, 0, sizeof(mg_batch))
-    memset(&along, 0, sizeof(mg_directions))
-    begin_call(&call, graph)
-    both = wrt.by_inputs and wrt.by_parameters
-    everywhere = wrt.spread(
-        directions, (n_inputs if wrt.by_inputs else 0) + (n_parameters if wrt.by_parameters else 0)
-    )
-    read_rows(given, n_inputs, &rows)
-    try:
-        weights = row_weights(reduction, rows.n_rows, &batch.seed)
-        if wrt.by_inputs:
-            # Every row has a Hessian of its own.
-            batch.seed = 1.0
-        elif weights is not None:
-            batch.seeds = numbers_of(weights)
-        batch.backward = True
-        along.n = n
-        products = []
-        if wrt.by_inputs:
-            by_inputs = numpy.ascontiguousarray(everywhere[:, :n_inputs])
-            along.by_inputs = numbers_of(by_inputs)
-            products.append(new_array((n, rows.n_rows, n_inputs), True, &numbers))
-            along.input_products = numbers
-        if wrt.by_parameters:
-            by_parameters = numpy.ascontiguousarray(everywhere[:, n_inputs if both else 0:])
-            along.by_parameters = numbers_of(by_parameters)
-            if both:
-                products.append(new_array((n, rows.n_rows, n_parameters), True, &numbers))
-            else:
-                products.append(new_array((n, n_parameters), True, &numbers))
-            along.parameter_products = numbers
-        graph.run_along(&call, &rows, &batch, &along)
-    finally:
-        drop_rows(&rows)
-    found = wrt.chosen(products[0] if not both else numpy.concatenate(products, axis=2))
-    if not wrt.by_inputs:
-        return found
-    found = found.swapaxes(0, 1)
-    return found[0] if rows.single else found
-
-
 cdef class Program:
     """A graph frozen into a program; made by `compile`.
 
@@ -284,28 +159,7 @@ cdef class Program:
         ArithmeticError, ValueError
             Where the graph would raise, with the number of the first such row.
         """
-        cdef Rows where
-        cdef Call call
-        cdef mg_batch batch
-        cdef double value
-        cdef double *values = &value
-        cdef FrozenGraph graph = graph_of(self)
-        result = None
-        memset(&batch, 0, sizeof(mg_batch))
-        begin_call(&call, graph)
-        read_rows(rows, graph.program.tape.n_inputs, &where)
-        try:
-            if graph.is_sequence and where.single:
-                result = new_array((graph.program.tape.n_outputs,), False, &values)
-            elif graph.is_sequence:
-                result = new_array((where.n_rows, graph.program.tape.n_outputs), False, &values)
-            elif not where.single:
-                result = new_array((where.n_rows,), False, &values)
-            batch.values = values
-            graph.run(&call, &where, &batch)
-        finally:
-            drop_rows(&where)
-        return value if result is None else result
+        return values_of(graph_of(self), rows, False)
 
     def value_and_grad(self, rows=(), wrt="inputs"):
         """Compute the output and its derivatives.
@@ -400,27 +254,8 @@ cdef class Program:
         >>> program.jacobian([2.0], wrt="parameters").tolist()
         [[2.0], [1.0]]
         """
-        cdef Rows where
-        cdef Call call
-        cdef mg_batch batch
         cdef FrozenGraph graph = graph_of(self)
-        by = wrt_of(graph, wrt, "jacobian")
-        begin_call(&call, graph)
-        import numpy
-
-        read_rows(rows, graph.program.tape.n_inputs, &where)
-        try:
-            result = numpy.empty((where.n_rows, graph.program.tape.n_outputs, by.length))
-            for output in range(graph.program.tape.n_outputs):
-                memset(&batch, 0, sizeof(mg_batch))
-                batch.output = output
-                # An axis of rows or, for a single one, none.
-                result[:, output] = first_order(graph, &call, &where, &batch, by)
-        finally:
-            drop_rows(&where)
-        if where.single:
-            result = result[0]
-        return result if graph.is_sequence else result[..., 0, :]
+        return jacobian_of(graph, rows, wrt_of(graph, wrt, "jacobian"), False)
 
     def backward(self, rows=(), reduction="mean"):
         """Add the gradients of all rows to the ``grad`` of the parameters.
@@ -450,7 +285,7 @@ cdef class Program:
             Where the graph would raise, with the number of the first such row; no gradient has
             been touched then.
         """
-        return reduced(graph_of(self), rows, reduction, "backward", NULL)
+        return reduced(graph_of(self), rows, reduction, "backward", NULL, False)
 
     def value_and_parameter_grad(self, rows=(), reduction="mean"):
         """Compute what `backward` computes, without touching the parameters.
@@ -476,7 +311,7 @@ cdef class Program:
         cdef double *gradients = NULL
         cdef FrozenGraph graph = graph_of(self)
         result = new_array((len(graph.parameters),), True, &gradients)
-        return reduced(graph, rows, reduction, "value_and_parameter_grad", gradients), result
+        return reduced(graph, rows, reduction, "value_and_parameter_grad", gradients, False), result
 
     def parameter_grads(self, rows=()):
         """Compute the derivatives by the parameters, row by row.
@@ -549,7 +384,7 @@ cdef class Program:
                 f"vector must be of shape ({by.length},), a number for each of the {by.kind},"
                 f" found {describe_shape(direction.shape)}"
             )
-        return second_order(graph, direction[None], rows, reduction, by)[..., 0, :]
+        return second_order(graph, direction[None], rows, reduction, by, False)[..., 0, :]
 
     def hessian(self, rows=(), reduction="mean", wrt="inputs"):
         """Compute the Hessian of the output.
@@ -582,7 +417,7 @@ cdef class Program:
         cdef FrozenGraph graph = graph_of(self)
         want_one_output(graph, "hessian")
         by = wrt_of(graph, wrt, "hessian")
-        return second_order(graph, numpy.eye(by.length), rows, reduction, by)
+        return second_order(graph, numpy.eye(by.length), rows, reduction, by, False)
 
     def get_parameters(self):
         """Read what all parameters hold.
@@ -646,7 +481,7 @@ cdef class Program:
         """
         assign_parameters(graph_of(self), vector, True)
 
-    def fun(self, parameters=None, rows=(), reduction="mean"):
+    def fun(self, parameters=None, rows=(), reduction="mean", on_error="continue"):
         """Make a function of the parameters' numbers, as `scipy.optimize.minimize` wants it.
 
         Parameters
@@ -656,21 +491,25 @@ cdef class Program:
             `parameters`, if not given.
         rows, reduction
             As for `backward`.
+        on_error : {"continue", "raise"}, optional
+            What to do where the graph would raise: give what NumPy's arithmetic would, an
+            infinite or no number with a gradient like that, so that a search turns back; or
+            raise, with the parameters as they were before.
 
         Returns
         -------
-        callable
+        Objective
             Assigns its argument to the data of the parameters and returns the total and its
-            gradient, an array as long as its argument. No ``grad`` is touched. Raises ValueError,
-            and assigns nothing, for an argument of another length.
+            gradient, an array as long as its argument. Its `hess` and `hessp` are the second
+            derivatives. No ``grad`` is touched.
 
         Raises
         ------
         TypeError
             If `parameters` is no sequence.
         ValueError
-            If one of the Values is not a parameter of the program or is given twice, or the
-            program is of a sequence of outputs.
+            If one of the Values is not a parameter of the program or is given twice, the
+            program is of a sequence of outputs, or `on_error` is neither.
 
         Notes
         -----
@@ -681,34 +520,46 @@ cdef class Program:
         --------
         >>> from micrograd_fast import Value, compile
         >>> w = Value(0.0)
-        >>> value, gradient = compile((w - 3.0) ** 2).fun([w])([1.0])
-        >>> value, gradient.tolist()
-        (4.0, [-4.0])
+        >>> fun = compile((w - 3.0) ** 2).fun([w])
+        >>> value, gradient = fun([1.0])
+        >>> value, gradient.tolist(), fun.hess([1.0]).tolist()
+        (4.0, [-4.0], [[2.0]])
         """
         cdef FrozenGraph graph = graph_of(self)
         want_one_output(graph, "fun")
-        if parameters is not None and (
-            is_value(<PyObject *>parameters) or not hasattr(parameters, "__iter__")
-        ):
-            raise TypeError(
-                f"parameters must be a sequence of Values, found {type(parameters).__name__}"
-            )
-        chosen = list(graph.parameters if parameters is None else parameters)
-        places = places_of(graph, graph.parameters, chosen, "parameters", "not a parameter")
+        return Objective(graph, parameters, rows, reduction, on_error)
 
-        def objective(numbers):
-            numbers = as_numbers(numbers, "the argument")
-            if numbers.shape != (len(chosen),):
-                raise ValueError(
-                    f"the argument must be of shape ({len(chosen)},), a number for each parameter,"
-                    f" found {describe_shape(numbers.shape)}"
-                )
-            for p, number in zip(chosen, numbers.tolist()):
-                p.data = number
-            total, gradient = self.value_and_parameter_grad(rows, reduction)
-            return total, gradient[places]
+    def residuals(self, parameters=None, rows=(), on_error="continue"):
+        """Make a function of the parameters' numbers for `scipy.optimize.least_squares`.
 
-        return objective
+        Parameters
+        ----------
+        parameters, rows, on_error
+            As for `fun`.
+
+        Returns
+        -------
+        Residuals
+            Assigns its argument to the data of the parameters and returns the outputs of all
+            rows, row by row, as one array. Its `jac` is the Jacobian.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `fun`; a program may be of a sequence of outputs.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> x, y, slope, offset = (Value(0.0) for _ in range(4))
+        >>> error = compile(slope * x + offset - y, [x, y], parameters=[slope, offset])
+        >>> residuals = error.residuals(rows=[[0.0, 1.0], [1.0, 3.0], [2.0, 5.0]])
+        >>> residuals([2.0, 0.0]).tolist()
+        [-1.0, -1.0, -1.0]
+        >>> residuals.jac([2.0, 0.0]).tolist()
+        [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
+        """
+        return Residuals(graph_of(self), parameters, rows, on_error)
 
     def save(self, path):
         """Write the program to a file: a NumPy archive (``.npz``) of its columns.

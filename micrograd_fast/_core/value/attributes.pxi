@@ -282,5 +282,9 @@ cdef PyObject *value_format(PyObject *self, PyObject *spec) except NULL:
     return new_reference(format(arena.data[node_of(self)], text))
 
 
+cdef PyObject *value_conjugate(PyObject *self, PyObject *unused) except NULL:
+    return new_reference(<object>self)
+
+
 cdef PyObject *value_item(PyObject *self, PyObject *unused) except NULL:
     return get_data(self, NULL)

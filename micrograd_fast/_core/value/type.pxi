@@ -230,6 +230,8 @@ cdef object make_type():
                " under it to 0.0.\n")
     add_method("item", <void *>value_item, METH_NOARGS,
                "item($self, /)\n--\n\nReturn the data as a Python float.\n")
+    add_method("conjugate", <void *>value_conjugate, METH_NOARGS,
+               "conjugate($self, /)\n--\n\nReturn this value: it is real. numpy's std and var ask.\n")
     add_method("_propagate", <void *>value_propagate, METH_NOARGS,
                "_propagate($self, /)\n--\n\nAdd this node's share to its operands' gradients.\n")
     add_method("__format__", <void *>value_format, METH_O,

@@ -1,0 +1,178 @@
+# What a program is asked for, in one call of the engine or a few. Where a call goes on, what fails
+# in a row is what C's arithmetic makes of it, inf or nan, and no error.
+
+cdef int want_one_output(FrozenGraph graph, str method) except -1:
+    if graph.is_sequence:
+        raise ValueError(
+            f"a program must have one output for {method}, found a sequence of"
+            f" {graph.program.tape.n_outputs}; jacobian takes any number"
+        )
+    return 0
+
+
+cdef object values_of(FrozenGraph graph, object given, bint goes_on):
+    """All outputs: a number for one row of a single one, else an array."""
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    cdef double value
+    cdef double *values = &value
+    result = None
+    memset(&batch, 0, sizeof(mg_batch))
+    batch.goes_on = goes_on
+    begin_call(&call, graph)
+    read_rows(given, graph.program.tape.n_inputs, &rows)
+    try:
+        if graph.is_sequence and rows.single:
+            result = new_array((graph.program.tape.n_outputs,), False, &values)
+        elif graph.is_sequence:
+            result = new_array((rows.n_rows, graph.program.tape.n_outputs), False, &values)
+        elif not rows.single:
+            result = new_array((rows.n_rows,), False, &values)
+        batch.values = values
+        graph.run(&call, &rows, &batch)
+    finally:
+        drop_rows(&rows)
+    return value if result is None else result
+
+
+cdef object first_order(FrozenGraph graph, Call *call, Rows *rows, mg_batch *batch, Wrt wrt):
+    """Derivatives of one output: an array of them, or one for each row."""
+    cdef double *numbers = NULL
+    cdef object by_inputs = None, by_parameters = None
+    batch.backward = True
+    batch.seed = 1.0
+    if wrt.by_inputs:
+        by_inputs = new_array(shape_of(rows, len(graph.inputs)), False, &numbers)
+        batch.input_gradients = numbers
+    if wrt.by_parameters:
+        by_parameters = new_array(shape_of(rows, len(graph.parameters)), True, &numbers)
+        batch.parameter_rows = numbers
+    graph.run(call, rows, batch)
+    if by_inputs is None or by_parameters is None:
+        return wrt.chosen(by_parameters if by_inputs is None else by_inputs)
+    import numpy
+
+    return wrt.chosen(numpy.concatenate([by_inputs, by_parameters], axis=-1))
+
+
+cdef tuple shape_of(Rows *rows, Py_ssize_t n):
+    """Of ``n`` numbers for what was given as rows."""
+    if rows.single:
+        return (n,)
+    return (rows.n_rows, n)
+
+
+cdef object jacobian_of(FrozenGraph graph, object given, Wrt wrt, bint goes_on):
+    """Derivatives of all outputs, (rows, outputs, derivatives), without the axes that are none."""
+    import numpy
+
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    begin_call(&call, graph)
+    read_rows(given, graph.program.tape.n_inputs, &rows)
+    try:
+        result = numpy.empty((rows.n_rows, graph.program.tape.n_outputs, wrt.length))
+        for output in range(graph.program.tape.n_outputs):
+            memset(&batch, 0, sizeof(mg_batch))
+            batch.output = output
+            batch.goes_on = goes_on
+            # An axis of rows or, for a single one, none.
+            result[:, output] = first_order(graph, &call, &rows, &batch, wrt)
+    finally:
+        drop_rows(&rows)
+    if rows.single:
+        result = result[0]
+    return result if graph.is_sequence else result[..., 0, :]
+
+
+cdef object reduced(FrozenGraph graph, object given, object reduction, str method,
+                    double *gradients, bint goes_on):
+    """The total of a batch; its gradients go into an array, or to the parameters if it is NULL."""
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    cdef double value = 0.0
+    # Made before the parameters have their gradients: from then on nothing may fail.
+    cdef object total = PyFloat_FromDouble(0.0)
+    cdef double *values = &value
+    cdef double *weights = NULL
+    cdef Py_ssize_t i
+    want_one_output(graph, method)
+    memset(&batch, 0, sizeof(mg_batch))
+    batch.goes_on = goes_on
+    begin_call(&call, graph)
+    read_rows(given, graph.program.tape.n_inputs, &rows)
+    try:
+        own_weights = row_weights(reduction, rows.n_rows, &batch.seed)
+        if own_weights is not None:
+            weights = numbers_of(own_weights)
+        held = None if rows.n_rows <= 1 else new_array((rows.n_rows,), False, &values)
+        batch.values = values
+        batch.backward = True
+        batch.seeds = weights
+        batch.parameter_sums = gradients
+        batch.add_to_parameters = gradients == NULL
+        graph.run(&call, &rows, &batch)
+        for i in range(rows.n_rows):
+            (<PyFloatObject *>total).ob_fval += (
+                (batch.seed if weights == NULL else weights[i]) * values[i]
+            )
+    finally:
+        drop_rows(&rows)
+    return total
+
+
+cdef object second_order(FrozenGraph graph, object directions, object given, object reduction,
+                         Wrt wrt, bint goes_on):
+    """Products of the Hessian with some directions: (..., directions, derivatives)."""
+    import numpy
+
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    cdef mg_directions along
+    cdef double *numbers = NULL
+    cdef Py_ssize_t n = len(directions)
+    cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
+    memset(&batch, 0, sizeof(mg_batch))
+    batch.goes_on = goes_on
+    memset(&along, 0, sizeof(mg_directions))
+    begin_call(&call, graph)
+    both = wrt.by_inputs and wrt.by_parameters
+    everywhere = wrt.spread(
+        directions, (n_inputs if wrt.by_inputs else 0) + (n_parameters if wrt.by_parameters else 0)
+    )
+    read_rows(given, n_inputs, &rows)
+    try:
+        weights = row_weights(reduction, rows.n_rows, &batch.seed)
+        if wrt.by_inputs:
+            # Every row has a Hessian of its own.
+            batch.seed = 1.0
+        elif weights is not None:
+            batch.seeds = numbers_of(weights)
+        batch.backward = True
+        along.n = n
+        products = []
+        if wrt.by_inputs:
+            by_inputs = numpy.ascontiguousarray(everywhere[:, :n_inputs])
+            along.by_inputs = numbers_of(by_inputs)
+            products.append(new_array((n, rows.n_rows, n_inputs), True, &numbers))
+            along.input_products = numbers
+        if wrt.by_parameters:
+            by_parameters = numpy.ascontiguousarray(everywhere[:, n_inputs if both else 0:])
+            along.by_parameters = numbers_of(by_parameters)
+            if both:
+                products.append(new_array((n, rows.n_rows, n_parameters), True, &numbers))
+            else:
+                products.append(new_array((n, n_parameters), True, &numbers))
+            along.parameter_products = numbers
+        graph.run_along(&call, &rows, &batch, &along)
+    finally:
+        drop_rows(&rows)
+    found = wrt.chosen(products[0] if not both else numpy.concatenate(products, axis=2))
+    if not wrt.by_inputs:
+        return found
+    found = found.swapaxes(0, 1)
+    return found[0] if rows.single else found
