@@ -1,7 +1,8 @@
 """Losses over lists of Values, built from the operations that a Value has.
 
 Scores, probabilities and predictions are lists of Values (a single Value counts as a list of
-one), targets are numbers, lists or arrays of them. `reduction` is "mean" or "sum". The formulas
+one), targets are numbers, lists or arrays of them; both may be rows of rows, as a model gives them
+for a batch. `reduction` is "mean", "sum" or "none", which gives every term. The formulas
 use nothing but a Value's own operations, so every engine with them gives the same bits. The
 compiled engine records each formula once and builds its graph from then on by itself.
 """
@@ -9,6 +10,7 @@ compiled engine records each formula once and builds its graph from then on by i
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 from . import _core
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     _Values: TypeAlias = Value | Iterable[Value]
     _Rows: TypeAlias = Iterable[Value] | Iterable[Iterable[Value]]
-    _Reduction: TypeAlias = Literal["mean", "sum"]
+    _Reduction: TypeAlias = Literal["mean", "sum", "none"]
+    # What a loss gives: one Value or, for "none", a list of some, or of such lists.
+    _Loss: TypeAlias = Any
 
 __all__ = [
     "binary_cross_entropy",
@@ -43,18 +47,19 @@ _LEAST = math.exp(-100.0)
 # Targets are numbers, lists or arrays of any library.
 
 
-def mse_loss(predictions: _Values, targets: Any, reduction: _Reduction = "mean") -> Value:
+def mse_loss(predictions: _Values, targets: Any, reduction: _Reduction = "mean") -> _Loss:
     """Average the squares of the differences.
 
     Parameters
     ----------
-    predictions : list of Value
-    targets : list of float, one for each
-    reduction : {"mean", "sum"}, optional
+    predictions : list of Value, or of such lists
+    targets : list of float, one for each, in rows as the predictions are
+    reduction : {"mean", "sum", "none"}, optional
 
     Returns
     -------
     Value
+        Or, for "none", the terms in the structure of the first argument.
 
     Raises
     ------
@@ -69,13 +74,13 @@ def mse_loss(predictions: _Values, targets: Any, reduction: _Reduction = "mean")
     >>> mse_loss([Value(1.0), Value(3.0)], [0.0, 1.0]).data
     2.5
     """
-    predictions, targets = _paired("mse_loss", predictions, targets, reduction)
-    return _reduced(_squared_error.total(predictions, targets), len(targets), reduction)
+    batch = _Batch("mse_loss", predictions, targets, reduction)
+    return batch.reduced(_squared_error)
 
 
 def binary_cross_entropy(
     probabilities: _Values, targets: Any, reduction: _Reduction = "mean", eps: float = _LEAST
-) -> Value:
+) -> _Loss:
     """Measure how probable the targets are, given the probability of a 1 for each.
 
     The term for probability p and target t is ``-(t * log(p) + (1 - t) * log(1 - p))``, where what
@@ -85,14 +90,15 @@ def binary_cross_entropy(
 
     Parameters
     ----------
-    probabilities : list of Value
-    targets : list of float from 0 to 1, one for each
-    reduction : {"mean", "sum"}, optional
+    probabilities : list of Value, or of such lists
+    targets : list of float from 0 to 1, one for each, in rows as the probabilities are
+    reduction : {"mean", "sum", "none"}, optional
     eps : float, optional
 
     Returns
     -------
     Value
+        Or, for "none", the terms in the structure of the first argument.
 
     Raises
     ------
@@ -108,29 +114,29 @@ def binary_cross_entropy(
     >>> round(binary_cross_entropy([Value(0.5)], [1]).data, 4)
     0.6931
     """
-    probabilities, targets = _paired("binary_cross_entropy", probabilities, targets, reduction)
+    batch = _Batch("binary_cross_entropy", probabilities, targets, reduction)
     # A check decides nothing that a trace would freeze.
-    _core.call_under_watch(None, _check_probabilities, probabilities)
-    total = _binary_cross_entropy(eps).total(probabilities, targets)
-    return _reduced(total, len(targets), reduction)
+    _core.call_under_watch(None, _check_probabilities, batch.values)
+    return batch.reduced(_binary_cross_entropy(eps))
 
 
 def binary_cross_entropy_with_logits(
     logits: _Values, targets: Any, reduction: _Reduction = "mean"
-) -> Value:
+) -> _Loss:
     """Take `binary_cross_entropy` of the sigmoids, without overflow or loss of digits.
 
     The term for logit x and target t is ``softplus(x) - t * x``.
 
     Parameters
     ----------
-    logits : list of Value
-    targets : list of float from 0 to 1, one for each
-    reduction : {"mean", "sum"}, optional
+    logits : list of Value, or of such lists
+    targets : list of float from 0 to 1, one for each, in rows as the logits are
+    reduction : {"mean", "sum", "none"}, optional
 
     Returns
     -------
     Value
+        Or, for "none", the terms in the structure of the first argument.
 
     Raises
     ------
@@ -143,22 +149,23 @@ def binary_cross_entropy_with_logits(
     >>> binary_cross_entropy_with_logits([Value(1000.0)], [1]).data
     0.0
     """
-    logits, targets = _paired("binary_cross_entropy_with_logits", logits, targets, reduction)
-    return _reduced(_logistic_loss.total(logits, targets), len(targets), reduction)
+    batch = _Batch("binary_cross_entropy_with_logits", logits, targets, reduction)
+    return batch.reduced(_logistic_loss)
 
 
-def hinge_loss(scores: _Values, targets: Any, reduction: _Reduction = "mean") -> Value:
+def hinge_loss(scores: _Values, targets: Any, reduction: _Reduction = "mean") -> _Loss:
     """Average ``relu(1 - target * score)``, the max-margin loss.
 
     Parameters
     ----------
-    scores : list of Value
-    targets : list of -1 or +1, one for each
-    reduction : {"mean", "sum"}, optional
+    scores : list of Value, or of such lists
+    targets : list of -1 or +1, one for each, in rows as the scores are
+    reduction : {"mean", "sum", "none"}, optional
 
     Returns
     -------
     Value
+        Or, for "none", the terms in the structure of the first argument.
 
     Raises
     ------
@@ -174,8 +181,7 @@ def hinge_loss(scores: _Values, targets: Any, reduction: _Reduction = "mean") ->
     >>> hinge_loss([Value(0.5), Value(2.0)], [1, -1]).data
     1.75
     """
-    scores, targets = _paired("hinge_loss", scores, targets, reduction)
-    return _reduced(_hinge.total(scores, targets), len(targets), reduction)
+    return _Batch("hinge_loss", scores, targets, reduction).reduced(_hinge)
 
 
 def softmax(logits: _Values) -> list[Value]:
@@ -236,7 +242,7 @@ def log_softmax(logits: _Values) -> list[Value]:
     return logarithms
 
 
-def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "mean") -> Value:
+def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "mean") -> _Loss:
     """Take the negative logarithm of the probability of the right class.
 
     Parameters
@@ -245,11 +251,12 @@ def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "me
         One for each class; for a batch, a row for each sample.
     targets : int or Value, or list of these
         The right class, or one for each row; a Value chooses it as in `take`.
-    reduction : {"mean", "sum"}, optional
+    reduction : {"mean", "sum", "none"}, optional
 
     Returns
     -------
     Value
+        Or, for "none", the terms in the structure of the first argument.
 
     Raises
     ------
@@ -266,10 +273,12 @@ def nll_loss(log_probabilities: _Rows, targets: Any, reduction: _Reduction = "me
     0.25
     """
     rows, classes = _rows("nll_loss", log_probabilities, targets, reduction)
-    return _reduced(_negative_picked.total(rows, classes), len(rows), reduction)
+    return _reduced(_negative_picked, (rows, classes), reduction)
 
 
-def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -> Value:
+def cross_entropy(
+    logits: _Rows, targets: Any, reduction: _Reduction = "mean", label_smoothing: float = 0.0
+) -> _Loss:
     """Take `nll_loss` of `log_softmax`.
 
     Parameters
@@ -278,11 +287,14 @@ def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -
         One for each class; for a batch, a row for each sample.
     targets : int or Value, or list of these
         The right class, or one for each row; a Value chooses it as in `take`.
-    reduction : {"mean", "sum"}, optional
+    reduction : {"mean", "sum", "none"}, optional
+    label_smoothing : float from 0 to 1, optional
+        How much of the target is spread over all classes alike.
 
     Returns
     -------
     Value
+        Or, for "none", the terms in the structure of the first argument.
 
     Raises
     ------
@@ -298,7 +310,14 @@ def cross_entropy(logits: _Rows, targets: Any, reduction: _Reduction = "mean") -
     0.6931
     """
     rows, classes = _rows("cross_entropy", logits, targets, reduction)
-    return _reduced(_cross_entropy.total(rows, classes), len(rows), reduction)
+    formula = _cross_entropy
+    if label_smoothing != 0.0:
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise ValueError(
+                f"label_smoothing of cross_entropy must be from 0 to 1, found {label_smoothing!r}"
+            )
+        formula = _smoothed_cross_entropy(float(label_smoothing))
+    return _reduced(formula, (rows, classes), reduction)
 
 
 # What the losses are given -----------------------------------------------------------------------
@@ -328,22 +347,53 @@ def _numbers(targets: Any) -> list[Any]:
 
 
 def _check_reduction(loss: str, reduction: str) -> None:
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f'reduction of {loss} must be "mean" or "sum", found {reduction!r}')
-
-
-def _paired(loss: str, values: Any, targets: Any, reduction: str) -> tuple[list[Any], list[Any]]:
-    """Lists of the values and of the targets, one for each."""
-    _check_reduction(loss, reduction)
-    values, targets = _listed(f"values of {loss}", values), _numbers(targets)
-    if len(values) != len(targets):
+    if reduction not in ("mean", "sum", "none"):
         raise ValueError(
-            f"targets of {loss} must be one for each value,"
-            f" found {len(values)} values and {len(targets)} targets"
+            f'reduction of {loss} must be "mean", "sum" or "none", found {reduction!r}'
         )
-    if not values:
-        raise ValueError(f"values of {loss} must be one or more, found an empty batch")
-    return values, targets
+
+
+class _Batch:
+    """Values and a target for each, side by side, and the rows that they came in."""
+
+    def __init__(self, loss: str, values: Any, targets: Any, reduction: str) -> None:
+        _check_reduction(loss, reduction)
+        self._reduction = reduction
+        self.values, self._targets = _listed(f"values of {loss}", values), _numbers(targets)
+        if len(self.values) != len(self._targets):
+            raise ValueError(
+                f"targets of {loss} must be one for each value,"
+                f" found {len(self.values)} values and {len(self._targets)} targets"
+            )
+        self._lengths: list[int] | None = None
+        if _are_rows(self.values) and _are_rows(self._targets):
+            self._lay_side_by_side(loss)
+        if not self.values:
+            raise ValueError(f"values of {loss} must be one or more, found an empty batch")
+
+    def _lay_side_by_side(self, loss: str) -> None:
+        rows, rows_of_targets = [list(row) for row in self.values], self._targets
+        self._lengths = [len(row) for row in rows]
+        for i, (row, own_targets) in enumerate(zip(rows, rows_of_targets)):
+            if len(row) != len(own_targets):
+                raise ValueError(
+                    f"targets of {loss} must be one for each value,"
+                    f" found {len(row)} values and {len(own_targets)} targets in row {i}"
+                )
+        self.values = [value for row in rows for value in row]
+        self._targets = [target for row in rows_of_targets for target in row]
+
+    def reduced(self, formula: _core.Formula) -> _Loss:
+        """The formula of all, as the reduction says."""
+        result = _reduced(formula, (self.values, self._targets), self._reduction)
+        if self._reduction != "none" or self._lengths is None:
+            return result
+        terms = iter(result)
+        return [list(itertools.islice(terms, n)) for n in self._lengths]
+
+
+def _are_rows(entries: list[Any]) -> bool:
+    return all(hasattr(entry, "__len__") and not isinstance(entry, str) for entry in entries)
 
 
 def _rows(
@@ -389,8 +439,11 @@ def _choices(n_classes: int) -> str:
     return "0, the only class of its row" if n_classes else "a class, which an empty row has not"
 
 
-def _reduced(total: Value, n_terms: int, reduction: str) -> Value:
-    return total * (1.0 / n_terms) if reduction == "mean" else total
+def _reduced(formula: _core.Formula, columns: tuple[list[Any], ...], reduction: str) -> _Loss:
+    if reduction == "none":
+        return formula.each(*columns)
+    total = formula.total(*columns)
+    return total * (1.0 / len(columns[0])) if reduction == "mean" else total
 
 
 # What Python alone has to check: the compiled engine builds a formula by itself only for plain
@@ -544,3 +597,20 @@ def _cross_entropy(logits: list[Value], target: int) -> Value:
     shifted = _shifted(logits)
     log_total = _core.add_up([x.exp() for x in shifted]).log()
     return log_total - _picked(shifted, target)
+
+
+# Few programs smooth by more than one share.
+@functools.lru_cache(maxsize=8)
+def _smoothed_cross_entropy(share: float) -> _core.Formula:
+    @functools.partial(
+        _core.Formula,
+        example=([Value(0.0), Value(0.0)], 0),
+        check=functools.partial(_check_rows, "cross_entropy"),
+    )
+    def formula(logits: list[Value], target: int) -> Value:
+        shifted = _shifted(logits)
+        log_total = _core.add_up([x.exp() for x in shifted]).log()
+        everywhere = _core.add_up(shifted) * (share / len(shifted))
+        return log_total - (_picked(shifted, target) * (1.0 - share) + everywhere)
+
+    return formula

@@ -237,7 +237,7 @@ def test_targets_may_be_arrays():
     [
         (lambda x: losses.mse_loss(x, [1.0]), "found 2 values and 1 targets"),
         (lambda x: losses.mse_loss([], []), "empty batch"),
-        (lambda x: losses.mse_loss(x, [1.0, 2.0], reduction="none"), "found 'none'"),
+        (lambda x: losses.mse_loss(x, [1.0, 2.0], reduction="average"), "found 'average'"),
         (lambda x: losses.hinge_loss(x, [1, 0]), "target 1 .* found 0"),
         (lambda x: losses.binary_cross_entropy(x, [0.5, 1.5]), "target 1 .* found 1.5"),
         (lambda x: losses.binary_cross_entropy_with_logits(x, [-1, 0]), "target 0 .* found -1"),
@@ -287,7 +287,7 @@ def test_every_message_says_which_loss_it_is(loss):
     for values, targets, reduction, start in [
         (rows, [1], "mean", f"targets of {name} must be "),
         ([], [], "mean", f"values of {name} must be "),
-        (rows, [1, 1], "none", f'reduction of {name} must be "mean" or "sum", found \'none\''),
+        (rows, [1, 1], "average", f"reduction of {name} must be "),
     ]:
         with pytest.raises(ValueError, match=f"^{start}"):
             loss(values, targets, reduction=reduction)
@@ -320,3 +320,86 @@ def test_outputs_of_one_class_for_several_rows_are_not_called_one_row():
     with pytest.raises(ValueError, match=r"a row for each of the 3 targets, found 3 Values"):
         losses.cross_entropy(scores, [0, 0, 0])
     assert losses.cross_entropy([[score] for score in scores], [0, 0, 0]).data == 0.0
+
+
+# Rows of rows, terms, smoothing ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(("name", "value", "target", "theirs"), LOSSES)
+def test_rows_of_rows_are_those_of_pytorch(name, value, target, theirs, reduction):
+    rng = random.Random(SEED)
+    numbers = [[value(rng) for _ in range(3)] for _ in range(4)]
+    targets = [[target(rng) for _ in range(3)] for _ in range(4)]
+    if (name, reduction) == ("hinge_loss", "none"):
+        theirs = lambda s, t, reduction: (1 - t * s).relu()  # noqa: E731
+    x = tensor(numbers)
+    wanted = theirs(x, torch.tensor(targets, dtype=torch.float64), reduction=reduction)
+    wanted.sum().backward()
+    for given in (targets, np.array(targets), [tuple(row) for row in targets]):
+        ours = [leaves(Value, row) for row in numbers]
+        loss = getattr(losses, name)(ours, given, reduction=reduction)
+        if reduction == "none":
+            assert [len(row) for row in loss] == [3] * 4
+            found = [v.data for row in loss for v in row]
+            loss = sum(v for row in loss for v in row)
+        else:
+            found = [loss.data]
+        loss.backward()
+        assert found == pytest.approx(wanted.ravel().tolist(), rel=1e-12, abs=1e-15)
+        slopes = [v.grad for row in ours for v in row]
+        assert slopes == pytest.approx(x.grad.ravel().tolist(), rel=1e-9, abs=1e-13)
+
+
+def test_a_model_of_several_outputs_is_compared_with_a_2d_array():
+    random.seed(5)
+    model = MLP(2, [4, 3])
+    points, wanted = np.ones((5, 2)), np.zeros((5, 3))
+    loss = losses.mse_loss(model(points), wanted)
+    assert loss.data == pytest.approx(float((model.predict(points) ** 2).mean()), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name, *_ in LOSSES])
+def test_terms_are_those_that_are_added_up(name):
+    rng = random.Random(SEED)
+    _, value, target, _ = next(row for row in LOSSES if row[0] == name)
+    numbers, targets = [value(rng) for _ in range(6)], [target(rng) for _ in range(6)]
+    for kind in (Value, reference.Value):
+        x = leaves(kind, numbers)
+        terms = getattr(losses, name)(x, targets, reduction="none")
+        total = getattr(losses, name)(x, targets, reduction="sum")
+        assert sum(terms).data == total.data
+        assert len(terms) == 6
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("kind", [Value, reference.Value])
+def test_cross_entropy_smooths_as_pytorch_does(kind, reduction, smoothing):
+    rng = random.Random(SEED)
+    numbers = [[rng.uniform(-4, 4) for _ in range(5)] for _ in range(3)]
+    x = tensor(numbers)
+    options = {"reduction": reduction, "label_smoothing": smoothing}
+    wanted = F.cross_entropy(x, torch.tensor([4, 0, 2]), **options)
+    wanted.sum().backward()
+    ours = [leaves(kind, row) for row in numbers]
+    loss = losses.cross_entropy(ours, [4, 0, 2], **options)
+    found = [v.data for v in loss] if reduction == "none" else [loss.data]
+    (sum(loss) if reduction == "none" else loss).backward()
+    assert found == pytest.approx(wanted.ravel().tolist(), rel=1e-12)
+    slopes = [v.grad for row in ours for v in row]
+    assert slopes == pytest.approx(x.grad.ravel().tolist(), rel=1e-12, abs=1e-15)
+
+
+def test_rows_that_do_not_fit_are_refused():
+    x = [leaves(Value, [0.5, 0.25]), leaves(Value, [0.5])]
+    with pytest.raises(ValueError, match="found 1 values and 2 targets in row 1"):
+        losses.mse_loss(x, [[1.0, 0.0], [1.0, 0.0]])
+    with pytest.raises(ValueError, match="found 2 values and 1 targets"):
+        losses.mse_loss(x, [[1.0, 0.0]])
+    with pytest.raises(ValueError, match="found an empty batch"):
+        losses.mse_loss([[], []], [[], []])
+    with pytest.raises(ValueError, match=r"label_smoothing .* from 0 to 1, found 1\.5"):
+        losses.cross_entropy(x, [0, 0], label_smoothing=1.5)
+    with pytest.raises(ValueError, match=r"target 1 of hinge_loss must be -1 or \+1, found 0\.5"):
+        losses.hinge_loss(x[0], [1.0, 0.5], reduction="none")

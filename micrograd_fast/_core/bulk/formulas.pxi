@@ -476,23 +476,24 @@ cdef class Formula:
 
     # Python's function --------------------------------------------------------------------------
 
-    cdef object evaluate(self, tuple arguments, bint are_columns):
-        if self.check is not None:
+    cdef object evaluate(self, tuple arguments, bint are_columns, bint are_checked):
+        if self.check is not None and not are_checked:
             self.check(*arguments)
         if are_columns:
             return add_up(list(map(self.function, *arguments)))
         return self.function(*arguments)
 
-    cdef object settle(self, Outcome outcome, tuple arguments, bint are_columns):
+    cdef object settle(self, Outcome outcome, tuple arguments, bint are_columns,
+                       bint are_checked):
         """What there is to say where nothing was stamped."""
         give_back(&argument_nodes)
         give_back(&formula_nodes)
         if outcome == NO_MEMORY:
             raise_status(MG_NO_MEMORY, MG_LEAF, 0.0, 0.0)
         if outcome == DECLINED:
-            return self.evaluate(arguments, are_columns)
+            return self.evaluate(arguments, are_columns, are_checked)
         try:
-            return self.evaluate(arguments, are_columns)
+            return self.evaluate(arguments, are_columns, are_checked)
         except Exception as error:
             # Its frames would keep the nodes that were made until then.
             raise error.with_traceback(None)
@@ -511,6 +512,29 @@ cdef class Formula:
         Value or list of Value
             What the function returns.
         """
+        return self.one(arguments, False)
+
+    def each(self, *columns):
+        """Call the function for every row of arguments.
+
+        Parameters
+        ----------
+        *columns : list
+            One for each argument, all of one length.
+
+        Returns
+        -------
+        list
+            What each call returns.
+        """
+        cdef list results = []
+        if self.check is not None:
+            self.check(*columns)
+        for row in zip(*columns):
+            results.append(self.one(row, True))
+        return results
+
+    cdef object one(self, tuple arguments, bint are_checked):
         cdef RecordedTape *tape
         cdef Outcome outcome = DECLINED
         cdef bint is_list
@@ -525,7 +549,7 @@ cdef class Formula:
                 give_back(&argument_nodes)
                 give_back(&formula_nodes)
                 return results if is_list else results[0]
-        return self.settle(outcome, arguments, False)
+        return self.settle(outcome, arguments, False, are_checked)
 
     def total(self, *columns):
         """Sum the formula over rows of arguments, as ``sum`` over ``zip(*columns)`` would.
@@ -556,4 +580,4 @@ cdef class Formula:
             Py_DECREF(handle)
             if outcome != UNKNOWN or not self.record_rows(columns, unknown):
                 break
-        return self.settle(outcome, columns, True)
+        return self.settle(outcome, columns, True, False)
