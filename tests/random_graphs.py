@@ -149,6 +149,8 @@ def random_instruction(rng, kinds, n_nodes, wild):
         immediates = (rng.choice(EXPONENTS + SPECIAL_NUMBERS if wild else EXPONENTS),)
     elif kind in IMMEDIATES:
         immediates = random_immediates(rng, [default for _, default in IMMEDIATES[kind]])
+    elif kind == "equal number" and rng.random() < 0.5:
+        immediates = (1,)  # what conditions are
     elif kind in ("leaf", "in_place") or "number" in kind:
         immediates = (random_number(rng, wild),)
     # Mostly recent nodes, so that graphs grow deep; sometimes any, so that they are reused.
