@@ -6,11 +6,13 @@ import math
 import pickle
 import random
 
+import numpy as np
 import pytest
 import torch
 
 from micrograd_fast import MLP, Value, optim
 from micrograd_fast.graph import topological_sort
+from micrograd_fast.optim import lr_scheduler
 
 SEED = 20
 
@@ -627,3 +629,71 @@ def test_an_optimizer_is_copied_with_its_model(name, options, copied):
     trained = train(other, own)
     assert [p.data for p in model.parameters()] == before
     assert train(model, optimizer) == trained != before
+
+
+# Schedules that look at a number ----------------------------------------------------------------
+
+PLATEAUS = [
+    {},
+    {"patience": 2},
+    {"mode": "max", "patience": 1},
+    {"patience": 1, "factor": 0.5, "cooldown": 3},
+    {"patience": 0, "threshold": 0.05, "threshold_mode": "abs"},
+    {"mode": "max", "patience": 0, "threshold": 0.1, "threshold_mode": "abs"},
+    {"patience": 0, "min_lr": 0.01},
+    {"patience": 0, "min_lr": [0.01, 0.5]},
+    {"patience": 0, "eps": 0.02},
+]
+
+
+@pytest.mark.parametrize("options", PLATEAUS)
+def test_plateaus_are_those_of_pytorch_to_the_bit(options):
+    draws = random.Random(9)
+    numbers = [math.exp(-i / 9.0) + draws.uniform(-0.1, 0.1) for i in range(60)] + [math.nan, 0.0]
+    ours = optim.SGD([{"params": [Value(1.0)]}, {"params": [Value(1.0)], "lr": 1.0}], lr=0.3)
+    theirs = torch.optim.SGD(
+        [{"params": [torch.ones(1)]}, {"params": [torch.ones(1)], "lr": 1.0}], lr=0.3
+    )
+    schedule = lr_scheduler.ReduceLROnPlateau(ours, **options)
+    wanted = torch.optim.lr_scheduler.ReduceLROnPlateau(theirs, **options)
+    seen = set()
+    for number in numbers:
+        schedule.step(number)
+        wanted.step(number)
+        assert schedule.get_last_lr() == [group["lr"] for group in theirs.param_groups]
+        seen.add(schedule.get_last_lr()[0])
+    assert len(seen) > 1
+    again = lr_scheduler.ReduceLROnPlateau(ours, **options)
+    again.load_state_dict(schedule.state_dict())
+    again.step(5.0)
+    wanted.step(5.0)
+    assert again.get_last_lr() == [group["lr"] for group in theirs.param_groups]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mode": "low"}, 'mode must be "min" or "max", found'),
+        ({"threshold_mode": "much"}, 'threshold_mode must be "rel" or "abs", found'),
+        ({"factor": 1.0}, r"factor must be at least 0\.0 and below 1\.0, found 1\.0"),
+        ({"patience": -1}, "patience must be at least"),
+        ({"min_lr": [0.1, 0.2]}, "min_lr must be a number, or one for each of 1 groups, found 2"),
+        ({"eps": "small"}, "eps must be a number, found str"),
+    ],
+)
+def test_a_plateau_that_cannot_be_is_refused(options, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        lr_scheduler.ReduceLROnPlateau(optim.SGD([Value(1.0)], lr=0.1), **options)
+
+
+def test_a_plateau_wants_a_number_and_takes_a_value():
+    schedule = lr_scheduler.ReduceLROnPlateau(optim.SGD([Value(1.0)], lr=0.1))
+    for wrong in (None, "low", [1.0]):
+        with pytest.raises(
+            TypeError, match=f"metrics must be a number, found {type(wrong).__name__}"
+        ):
+            schedule.step(wrong)
+    assert schedule.last_epoch == 0
+    schedule.step(np.float32(0.5))
+    schedule.step(Value(0.25).item())
+    assert schedule.best == 0.25

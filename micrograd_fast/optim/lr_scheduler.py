@@ -15,7 +15,7 @@ from ._options import check
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, Literal
 
 __all__ = [
     "CosineAnnealingLR",
@@ -23,6 +23,7 @@ __all__ = [
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
+    "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
 ]
@@ -414,3 +415,129 @@ class SequentialLR(LRScheduler):
         for scheduler, known in zip(self._schedulers, state.pop("_schedulers"), strict=True):
             scheduler.load_state_dict(known)
         vars(self).update(state)
+
+
+class ReduceLROnPlateau(LRScheduler):
+    """Lower the learning rate once a number, such as a loss, has stopped getting better.
+
+    Parameters
+    ----------
+    optimizer : SGD, Adam or AdamW
+        Whose learning rates to lower.
+    mode : {"min", "max"}, optional
+        Whether smaller or larger is better.
+    factor : float below 1, optional
+        What the rate is multiplied by.
+    patience : int, optional
+        So many epochs in a row without getting better are let pass; the next lowers the rate.
+    threshold : float, optional
+        By how much a number must be better to count.
+    threshold_mode : {"rel", "abs"}, optional
+        Whether that is a share of the best number or a difference.
+    cooldown : int, optional
+        So many epochs after lowering none counts.
+    min_lr : float or sequence of float, optional
+        What the rate does not go below, for all groups or for each.
+    eps : float, optional
+        A change smaller than this is not made.
+
+    Raises
+    ------
+    TypeError
+        If something that must be a number is none.
+    ValueError
+        If an option is out of range, or `min_lr` has another length than there are groups.
+
+    Examples
+    --------
+    >>> from micrograd_fast import Value
+    >>> from micrograd_fast.optim import SGD
+    >>> optimizer = SGD([Value(1.0)], lr=1.0)
+    >>> schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> for loss in (1.0, 0.5, 0.5, 0.5):
+    ...     schedule.step(loss)
+    >>> schedule.get_last_lr()
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        mode: Literal["min", "max"] = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: Literal["rel", "abs"] = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
+    ) -> None:
+        if mode not in ("min", "max"):
+            raise ValueError(f'mode must be "min" or "max", found {mode!r}')
+        if threshold_mode not in ("rel", "abs"):
+            raise ValueError(f'threshold_mode must be "rel" or "abs", found {threshold_mode!r}')
+        check("factor", factor, below=1.0)
+        for name, number in (("patience", patience), ("cooldown", cooldown), ("eps", eps)):
+            check(name, number)
+        n_groups = len(optimizer.param_groups)
+        lowest: list[Any] = [min_lr] * n_groups
+        if isinstance(min_lr, (list, tuple)):
+            lowest = list(min_lr)
+        if len(lowest) != n_groups:
+            raise ValueError(
+                f"min_lr must be a number, or one for each of {n_groups} groups,"
+                f" found {len(lowest)}"
+            )
+        for rate in lowest:
+            check("min_lr", rate)
+        self.optimizer = optimizer
+        self.mode, self.factor, self.patience = mode, factor, patience
+        self.threshold, self.threshold_mode = threshold, threshold_mode
+        self.cooldown, self.eps = cooldown, eps
+        self.min_lrs: list[float] = lowest
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+
+    def step(self, metrics: Any = None) -> None:
+        """Look at the number of an epoch, and lower the rates if it has been time.
+
+        Parameters
+        ----------
+        metrics : float
+            Such as the loss on data that are not trained on. Not a number counts as not better.
+
+        Raises
+        ------
+        TypeError
+            If it is no number.
+        """
+        try:
+            number = float(metrics)
+        except (TypeError, ValueError):
+            found = type(metrics).__name__
+            raise TypeError(f"metrics must be a number, found {found}") from None
+        self.last_epoch += 1
+        if self._is_better(number):
+            self.best = number
+            self.num_bad_epochs = 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.num_bad_epochs = 0
+        if self.num_bad_epochs > self.patience:
+            self._set(self._lowered)
+            self.cooldown_counter = self.cooldown
+            self.num_bad_epochs = 0
+
+    def _is_better(self, number: float) -> bool:
+        sign = 1.0 if self.mode == "max" else -1.0
+        if self.threshold_mode == "rel":
+            limit = self.best * (1.0 + sign * self.threshold)
+        else:
+            limit = self.best + sign * self.threshold
+        return number > limit if self.mode == "max" else number < limit
+
+    def _lowered(self, rate: float, i: int) -> float:
+        lowered = max(rate * self.factor, self.min_lrs[i])
+        return lowered if rate - lowered > self.eps else rate
