@@ -81,24 +81,39 @@ def test_sgd_has_the_bits_of_the_loop_in_python():
         assert {p.grad for p in a.parameters()} == {0.0}
 
 
-def test_adam_has_the_bits_of_the_loop_in_python():
+@pytest.mark.usefixtures("instruction_set")
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_adam_has_the_bits_of_the_loop_in_python(name, weight_decay):
     rng = random.Random(SEED)
-    params = [Value(rng.uniform(-1, 1)) for _ in range(50)]
+    n = 150
+    params = [Value(rng.uniform(-1, 1)) for _ in range(n)]
     numbers = [p.data for p in params]
-    m, v = [0.0] * 50, [0.0] * 50
+    m, v = [0.0] * n, [0.0] * n
     lr, beta1, beta2, eps = 0.01, 0.85, 0.99, 1e-8
-    optimizer = optim.Adam(params, lr=lr, betas=(beta1, beta2), eps=eps)
+    optimizer = getattr(optim, name)(
+        params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay
+    )
+    unlike = 0
     for step in range(1, 60):
         grads = [rng.gauss(0, 10 ** rng.uniform(-8, 3)) for _ in params]
+        odd = [0.0, -0.0, 5e-324, 1e-200, 1e-160, -1e120, 1.0, -0.5]
+        grads[: len(odd)] = odd
         for i, g in enumerate(grads):
             params[i].grad = g
+            if weight_decay and name == "Adam":
+                g = g + weight_decay * numbers[i]
+            if weight_decay and name == "AdamW":
+                numbers[i] = numbers[i] * (1 - lr * weight_decay)
             m[i] = beta1 * m[i] + (1 - beta1) * g
             v[i] = beta2 * v[i] + (1 - beta2) * g**2
             m_hat = m[i] / (1 - beta1**step)
             v_hat = v[i] / (1 - beta2**step)
             numbers[i] -= lr * m_hat / (v_hat**0.5 + eps)
+            unlike += (g**2 != g * g) + (v_hat**0.5 != math.sqrt(v_hat))
         optimizer.step()
         assert [p.data for p in params] == numbers, f"seed {SEED}, step {step}"
+    assert unlike > 10
 
 
 def test_a_fused_layer_sees_the_step_and_its_old_graph_does_not():

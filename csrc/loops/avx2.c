@@ -1,4 +1,5 @@
 /* The loops for processors with AVX2. */
+#define MG_HAS_FMA
 #include "loops/sets.h"
 
 #if MG_X86

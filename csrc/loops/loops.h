@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loops/rules.h"
 #include "ops/ops.h"
 
 /* One row of weights on its way back: the gradients of row and inputs grow by multiples of it. */
@@ -126,6 +127,7 @@ typedef struct {
     const char *name;
     mg_row_loops rows;
     mg_tile_loops tiles;
+    mg_rule_loops rules;
     const mg_step_loops *steps;    /* in a multiple of 8 lanes */
     const mg_step_loops *tangents; /* derivatives of steps, likewise */
     const mg_fast_loops *fast;

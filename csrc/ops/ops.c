@@ -66,6 +66,8 @@ static inline int small_power(double base, double exponent, double *power) {
         *power = mg_cube(base, &residual);
     else if (exponent == -1.0)
         *power = mg_inverse(base, &residual);
+    else if (exponent == 0.5)
+        *power = mg_root(base, &residual);
     else
         return 0;
     return mg_is_sure_power(*power, residual);

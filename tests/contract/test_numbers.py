@@ -423,6 +423,30 @@ def test_03_gradient_bits_where_the_factor_order_matters(engine):
 
 
 @pytest.mark.usefixtures("instruction_set")
+@pytest.mark.parametrize("exponent", [2, 3, -1, 0.5])
+def test_02_small_powers_have_the_bits_of_pythons(compiled, exponent):
+    """Eagerly and frozen: where products, quotients and roots are the same, and where not."""
+    rng = random.Random(13)
+    bases = [rng.uniform(0.5, 2.0) for _ in range(20_000)]
+    bases += [rng.choice([1, 1 + 2**-52, 1 - 2**-53]) * 2.0**i for i in range(-330, 331)]
+    bases += [rng.uniform(0.5, 2.0) * 10 ** rng.uniform(-102, 102) for _ in range(20_000)]
+    bases += [i * 0.25 for i in range(1, 200)] + [math.inf, math.nan]
+    if exponent > 0:
+        bases += [0.0, -0.0, 5e-324, 1e-310]
+    if exponent != 0.5:
+        bases += [-base for base in bases]
+    wanted = [base**exponent for base in bases]
+    plain = {2: lambda a: a * a, 3: lambda a: a * a * a, -1: lambda a: 1 / a, 0.5: math.sqrt}
+    differs = sum(plain[exponent](a) != y for a, y in zip(bases, wanted, strict=True))
+    assert differs > 10
+    x = compiled.Value(1.0)
+    program = micrograd_fast.compile(x**exponent, [x])
+    assert [*map(bits, program([[base] for base in bases]))] == [*map(bits, wanted)]
+    found = [(compiled.Value(base) ** exponent).data for base in bases]
+    assert [*map(bits, found)] == [*map(bits, wanted)]
+
+
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("door", ["graph", "layer", "predict", "program"])
 def test_03_tanh_and_sigmoid_have_the_bits_of_their_formulas_through_every_door(compiled, door):
     """With Python's power in the slope of tanh, and one formula for sigmoid on both sides of 0."""

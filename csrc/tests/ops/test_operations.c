@@ -1,6 +1,8 @@
 /* Every row of the table against a central difference, and Python's powers. */
 #include "tests/check.h"
 
+#include "ops/power.h"
+
 #include <string.h>
 
 /* At random points: where there is a value on both sides, and neither a corner nor a pole near. */
@@ -97,6 +99,24 @@ static void exact_powers_are_the_librarys(void) {
     }
 }
 
+/* Nor may those that are sure: of all magnitudes, with the differences that there are. */
+static void sure_powers_are_the_librarys(void) {
+    double (*volatile library)(double, double) = pow;
+    const double exponents[] = {2.0, 3.0, -1.0, 0.5};
+    int n_unlike = 0;
+    for (int i = 0; i < 100000; i++) {
+        const double spread = i % 2 ? 3.0 : 160.0;
+        const double base = ldexp(fabs(test_random()), (int)(test_random() * spread));
+        if (base == 0.0) continue;
+        for (int e = 0; e < 4; e++) {
+            mg_status st = MG_OK;
+            CHECK(mg_pow(base, exponents[e], &st) == library(base, exponents[e]));
+        }
+        n_unlike += library(base, 0.5) != sqrt(base);
+    }
+    CHECK(!MG_POW_BOUND_IS_KNOWN || n_unlike > 0);
+}
+
 static void failures_are_reported(void) {
     mg_status st = MG_OK;
     mg_exp(1000.0, &st);
@@ -124,5 +144,6 @@ void test_operations(void) {
     nothing_flows_through_detach();
     powers_are_pythons();
     exact_powers_are_the_librarys();
+    sure_powers_are_the_librarys();
     failures_are_reported();
 }

@@ -128,6 +128,9 @@ cdef class ParameterGroup:
         cdef size_t i, n_before = 0, n_done = 0
         cdef mg_status st = MG_OK
         cdef double step = <double>(self.n_steps + 1)
+        cdef double weight_decay = (
+            0.0 if self.adam_rule.decoupled else self.adam_rule.weight_decay
+        )
         self.find_spans()
         if self.rule == SGD_RULE and self.sgd_rule.momentum != 0.0:
             self.first = self.column(self.first)
@@ -137,7 +140,7 @@ cdef class ParameterGroup:
             self.adam_rule.correction1 = 1.0 - mg_pow(self.adam_rule.beta1, step, &st)
             self.adam_rule.correction2 = 1.0 - mg_pow(self.adam_rule.beta2, step, &st)
             for i in range(self.n_spans):
-                if mg_adam_check(&arena, self.spans[i], &self.adam_rule, &n_done) != MG_OK:
+                if mg_squares_check(&arena, self.spans[i], weight_decay, &n_done) != MG_OK:
                     raise OverflowError(
                         f"the square of gradient {n_before + n_done},"
                         f" {arena.grad[self.spans[i].first + n_done]!r}, is too large for a float"

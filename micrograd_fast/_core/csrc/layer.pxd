@@ -63,5 +63,5 @@ cdef extern from "layer/optim.h":
     void mg_span_zero_grad(mg_arena *arena, mg_span span)
     void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velocity, int first)
     void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v)
-    mg_status mg_adam_check(const mg_arena *arena, mg_span span, const mg_adam *rule,
-                            size_t *n_good)
+    mg_status mg_squares_check(const mg_arena *arena, mg_span span, double weight_decay,
+                               size_t *n_good)
