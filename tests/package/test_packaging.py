@@ -46,9 +46,24 @@ def test_the_names_of_micrograd_are_where_it_has_them():
         assert public <= set(dir(ours)), public - set(dir(ours))
 
 
-@pytest.mark.parametrize(
-    "module", ["", ".engine", ".nn", ".losses", ".optim", ".data", ".graph", ".reference"]
-)
+#: The modules that say what is theirs to give, by what follows the package's name.
+MODULES_WITH_ALL = [
+    re.sub(r"\.__init__$", "", ".".join(["", *path.relative_to(PACKAGE).with_suffix("").parts]))
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if re.search(r"^__all__ = ", path.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+def test_every_public_module_says_what_is_its_own():
+    public = {
+        f".{path.stem}"
+        for path in PACKAGE.glob("*.py")
+        if not path.stem.startswith("_") and path.stem != "demo"  # a program
+    }
+    assert public | {"", ".optim", ".takeover", ".reference"} <= set(MODULES_WITH_ALL)
+
+
+@pytest.mark.parametrize("module", MODULES_WITH_ALL)
 def test_star_imports_give_what_all_lists(module):
     names = {}
     exec(f"from micrograd_fast{module} import *", names)
