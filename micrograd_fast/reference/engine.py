@@ -661,7 +661,7 @@ class Value:
         return out
 
     # What numpy calls on its arrays of objects
-    arcsin, arccos, arctan, arctan2 = asin, acos, atan, atan2
+    fabs, arcsin, arccos, arctan, arctan2 = abs, asin, acos, atan, atan2
 
     # The operations made of others ------------------------------------------------------------
 

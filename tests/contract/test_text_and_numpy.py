@@ -152,13 +152,19 @@ def test_16_arrays_of_values(engine):
     assert (array**2)[1].data == 0.0625
 
 
-#: Functions of numpy that are operations, by the name of the operation. Those that can give a bool
-#: are not: numpy decides them by comparing.
+#: The functions of numpy by their own names, but for those that can give a bool: these numpy
+#: decides by comparing.
+NUMPY_UFUNCS = {
+    thing.__name__: thing
+    for thing in vars(np).values()
+    if isinstance(thing, np.ufunc) and not any(kind.endswith("?") for kind in thing.types)
+}
+
+#: Those that are operations, by the name of the operation.
 NUMPY_FUNCTIONS = {
-    row.name: function
+    row.name: NUMPY_UFUNCS[NUMPY_NAMES.get(row.name, row.name)]
     for row in METHODS
-    for function in [getattr(np, NUMPY_NAMES.get(row.name, row.name), None)]
-    if isinstance(function, np.ufunc) and not any(kind.endswith("?") for kind in function.types)
+    if NUMPY_NAMES.get(row.name, row.name) in NUMPY_UFUNCS
 }
 
 
@@ -192,6 +198,41 @@ def test_16_numpy_functions_call_the_methods(engine, name):
     assert same_bits(array[1].data, wanted.data)
     if function.nin == 2:
         assert same_bits(function(arrays[0], 0.25)[1].data, wanted.data)
+
+
+#: Operands that tell the operations apart, and of which each of them has some in its domain.
+TELLING_POINTS = [(0.5, 0.25), (0.75, 1.5), (1.25, -2.0), (-0.5, 0.5), (-3.0, 2.0)]
+
+
+def outcomes(call, arity):
+    """What a function gives at each of those points, nan for an error."""
+    results = []
+    for point in TELLING_POINTS:
+        try:
+            with np.errstate(all="ignore"):
+                results.append(float(call(*point[:arity])))
+        except (ValueError, TypeError):
+            results.append(math.nan)
+    return results
+
+
+def test_16_what_numpy_calls_an_operation_is_its_name_too(compiled):
+    """A function of numpy with the same numbers finds a method of its own name."""
+    n_found = 0
+    for function in NUMPY_UFUNCS.values():
+        if function.signature is not None or function.nout > 1 or "d" not in str(function.types):
+            continue
+        wanted = outcomes(function, function.nin)
+        if wanted == pytest.approx([a for a, _ in TELLING_POINTS]):
+            continue  # the number itself or its neighbour; `detach` and others give it as well
+        for row in METHODS:
+            if row.arity == function.nin:
+                method = getattr(compiled.Value, row.name)
+                found = outcomes(lambda a, *b: method(compiled.Value(a), *b).data, row.arity)
+                if found == pytest.approx(wanted, rel=1e-12, nan_ok=True):
+                    assert getattr(compiled.Value, function.__name__, None) is method
+                    n_found += 1
+    assert n_found == len(NUMPY_FUNCTIONS)
 
 
 def test_16_names_of_numpy_are_the_operations_themselves(engine):

@@ -54,7 +54,13 @@ OPERATIONS = rows_of_the_table()
 
 #: What numpy calls an operation, where that is not its name: on arrays of objects, numpy's function
 #: calls the method that is named like itself.
-NUMPY_NAMES = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2"}
+NUMPY_NAMES = {
+    "abs": "fabs",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+}
 
 
 cdef object row_of(mg_op op):
