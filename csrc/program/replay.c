@@ -129,6 +129,19 @@ static mg_status run_tangent(mg_strip *strip, const mg_adjoint_plan *plan) {
     return MG_OK;
 }
 
+/* The derivatives of the outputs, given as those are. */
+static mg_status run_tangent_forward(mg_strip *strip) {
+    const mg_tangent *tangent = strip->batch->tangent;
+    const mg_batch batch = {.values = tangent->of_values};
+    const mg_status st = mg_tangent_forward(strip);
+    if (st != MG_OK) return st;
+    mg_strip dual = *strip;
+    dual.workspace = tangent->dual;
+    dual.batch = &batch;
+    give_values(&dual);
+    return MG_OK;
+}
+
 static mg_status run_strip(mg_strip *strip) {
     const mg_program *program = strip->program;
     const int first = strip->first_row == 0;
@@ -140,7 +153,7 @@ static mg_status run_strip(mg_strip *strip) {
         st = mg_steps_forward(strip, program->runs + program->n_uniform, program->n_variable);
     if (st != MG_OK) return st;
     if (strip->batch->values) give_values(strip);
-    if (!strip->batch->backward) return MG_OK;
+    if (!strip->batch->backward) return strip->batch->tangent ? run_tangent_forward(strip) : MG_OK;
     const mg_adjoint_plan *plan = program->adjoint_plans[strip->batch->output];
     seed(strip, plan);
     if (strip->batch->tangent) return run_tangent(strip, plan);

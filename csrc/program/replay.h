@@ -11,6 +11,7 @@ typedef struct {
     const double *input_direction, *parameter_direction; /* NULL stands for zeros */
     double *by_inputs;                                   /* n_rows * n_inputs, or NULL */
     double *by_parameters; /* n_parameters, or NULL: they add up in the dual, as gradients do */
+    double *of_values;     /* n_rows * n_outputs of a batch that does not go back, or NULL */
 } mg_tangent;
 
 /* What is asked for. */

@@ -93,6 +93,7 @@ static mg_status run_directions(const mg_program *program, mg_workspace *workspa
     size_t n_rows = batch->n_rows; /* those that have not failed along an earlier direction */
     double *input_products = directions->input_products;
     double *parameter_products = directions->parameter_products;
+    double *output_products = directions->output_products;
     mg_status found = MG_OK;
     for (size_t d = 0; n_rows > 0 && d < directions->n; d++) {
         mg_tangent tangent = {.dual = dual};
@@ -107,6 +108,7 @@ static mg_status run_directions(const mg_program *program, mg_workspace *workspa
             if (batch->seeds) part.seeds += row;
             tangent.by_inputs = input_products;
             tangent.by_parameters = parameter_products;
+            tangent.of_values = output_products;
             const mg_status st = run_direction(program, workspace, &part, &tangent, host, &first);
             if (st == MG_NO_MEMORY || st == MG_CALLBACK) return st;
             if (st != MG_OK) { /* an earlier row may yet fail along another direction */
@@ -117,6 +119,7 @@ static mg_status run_directions(const mg_program *program, mg_workspace *workspa
             }
             if (input_products) input_products += n_at_once * n_inputs;
             if (parameter_products) parameter_products += n_parameters;
+            if (output_products) output_products += n_at_once * program->tape.n_outputs;
         }
     }
     return found;

@@ -33,6 +33,9 @@ typedef struct {
      * but the products by parameters are summed over the rows, n * n_parameters, where there are
      * none by inputs. NULL for those that are not wanted. */
     double *input_products, *parameter_products;
+    /* Instead of products with the Hessian, the derivatives of all outputs, n * n_rows *
+     * n_outputs; the batch does not go back then. */
+    double *output_products;
 } mg_directions;
 
 /* MG_OK; MG_NO_MEMORY; why the first row that fails does; or MG_CALLBACK, as the host said. No

@@ -202,13 +202,24 @@ static void backward(mg_strip *strip, const mg_lanes *in, const mg_adjoint_plan 
     }
 }
 
-mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan) {
-    const mg_program *program = strip->program;
+static mg_lanes lanes_of(mg_strip *strip) {
     mg_lanes lanes = strip->lanes;
     if (!strip->batch->goes_on) lanes.on_failure = note_failure;
+    return lanes;
+}
+
+mg_status mg_tangent_forward(mg_strip *strip) {
+    const mg_program *program = strip->program;
+    const mg_lanes lanes = lanes_of(strip);
     strip->tangent_status = MG_OK;
     if (strip->first_row == 0) forward(strip, &lanes, program->runs, program->n_uniform);
     forward(strip, &lanes, program->runs + program->n_uniform, program->n_variable);
+    return strip->tangent_status;
+}
+
+mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan) {
+    const mg_lanes lanes = lanes_of(strip);
+    mg_tangent_forward(strip);
     fill(strip->batch->tangent->dual->adjoints, plan->root, strip->workspace->lanes, 0.0);
     backward(strip, &lanes, plan);
     return strip->tangent_status;

@@ -13,6 +13,9 @@
 /* Set what is the same for all strips: the direction, zeros, sums from 0. */
 void mg_tangent_begin(const mg_program *program, const mg_tangent *tangent);
 
+/* The way forward alone, of a strip whose values are computed. */
+mg_status mg_tangent_forward(mg_strip *strip);
+
 /* One strip whose values are computed and whose root has its gradient, both ways. Where a slope or
  * second derivative does not exist but counts, the first such row is in the strip's failure. */
 mg_status mg_tangent_strip(mg_strip *strip, const mg_adjoint_plan *plan);

@@ -170,6 +170,7 @@ cdef extern from "program/run.h":
         const double *by_parameters
         double *input_products
         double *parameter_products
+        double *output_products
 
     mg_status mg_program_run(mg_program *program, mg_arena *arena, const mg_batch *batch,
                              mg_host *host, mg_replay_failure *failure) noexcept

@@ -257,6 +257,91 @@ cdef class Program:
         cdef FrozenGraph graph = graph_of(self)
         return jacobian_of(graph, rows, wrt_of(graph, wrt, "jacobian"), False)
 
+    def jvp(self, tangents, rows=(), wrt="inputs"):
+        """Compute the derivatives of all outputs along a direction: the Jacobian times a vector.
+
+        One way forward through the graph, however many outputs there are.
+
+        Parameters
+        ----------
+        tangents : array_like of shape (n,)
+            A number for each of the Values to differentiate by; the same for every row.
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+        wrt : {"inputs", "parameters"} or sequence of Value, optional
+            As for `value_and_grad`.
+
+        Returns
+        -------
+        float or numpy.ndarray
+            In the shape of what the program returns.
+
+        Raises
+        ------
+        ValueError, TypeError, ArithmeticError
+            As `jacobian`, and for tangents of another shape. A slope by what does not move need
+            not exist.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> x, w = Value(0.0), Value(3.0)
+        >>> program = compile([w * x, w + x * x], [x])
+        >>> program.jvp([1.0], [2.0]).tolist()
+        [3.0, 4.0]
+        >>> program.jvp([10.0, 1.0], [2.0], wrt=[w, x]).tolist()
+        [23.0, 14.0]
+        """
+        cdef FrozenGraph graph = graph_of(self)
+        by = wrt_of(graph, wrt, "jvp")
+        direction = as_numbers(tangents, "tangents")
+        if direction.shape != (by.length,):
+            raise ValueError(
+                f"tangents must be of shape ({by.length},), a number for each of the {by.kind},"
+                f" found {describe_shape(direction.shape)}"
+            )
+        result = along_directions(graph, direction[None], rows, by)[0]
+        return result if result.shape else float(result)
+
+    def vjp(self, cotangents, rows=(), wrt="inputs"):
+        """Compute the derivatives of the outputs times a number each: a vector times the Jacobian.
+
+        As if the outputs were propagated one after the other, each from its own number, and what
+        they give were added up in their order.
+
+        Parameters
+        ----------
+        cotangents : array_like of shape (n_outputs,) or (batch, n_outputs)
+            The numbers, for all rows or for each. Where the program was not made of a sequence, a
+            number, or one for each row.
+        rows : array_like of shape (n_inputs,) or (batch, n_inputs)
+        wrt : {"inputs", "parameters"} or sequence of Value, optional
+            As for `value_and_grad`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n,) or (batch, n) for n Values to differentiate by.
+
+        Raises
+        ------
+        ValueError, TypeError, ArithmeticError
+            As `jacobian`, and for cotangents of another shape.
+
+        Examples
+        --------
+        >>> from micrograd_fast import Value, compile
+        >>> x, w = Value(0.0), Value(3.0)
+        >>> program = compile([w * x, w + x * x], [x])
+        >>> program.vjp([1.0, 10.0], [2.0], wrt=[w, x]).tolist()
+        [12.0, 43.0]
+        """
+        cdef FrozenGraph graph = graph_of(self)
+        by = wrt_of(graph, wrt, "vjp")
+        numbers = as_numbers(cotangents, "cotangents")
+        return from_cotangents(
+            graph, numbers if graph.is_sequence else numbers[..., None], rows, by
+        )
+
     def backward(self, rows=(), reduction="mean"):
         """Add the gradients of all rows to the ``grad`` of the parameters.
 

@@ -176,3 +176,74 @@ cdef object second_order(FrozenGraph graph, object directions, object given, obj
         return found
     found = found.swapaxes(0, 1)
     return found[0] if rows.single else found
+
+
+cdef object along_directions(FrozenGraph graph, object directions, object given, Wrt wrt):
+    """Derivatives of all outputs along some directions: (directions, rows, outputs)."""
+    import numpy
+
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    cdef mg_directions along
+    cdef double *numbers = NULL
+    cdef Py_ssize_t n = len(directions)
+    cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
+    memset(&batch, 0, sizeof(mg_batch))
+    memset(&along, 0, sizeof(mg_directions))
+    begin_call(&call, graph)
+    everywhere = wrt.spread(
+        directions, (n_inputs if wrt.by_inputs else 0) + (n_parameters if wrt.by_parameters else 0)
+    )
+    read_rows(given, n_inputs, &rows)
+    try:
+        along.n = n
+        if wrt.by_inputs:
+            by_inputs = numpy.ascontiguousarray(everywhere[:, :n_inputs])
+            along.by_inputs = numbers_of(by_inputs)
+        if wrt.by_parameters:
+            first = n_inputs if wrt.by_inputs else 0
+            by_parameters = numpy.ascontiguousarray(everywhere[:, first:])
+            along.by_parameters = numbers_of(by_parameters)
+        result = new_array((n, rows.n_rows, graph.program.tape.n_outputs), True, &numbers)
+        along.output_products = numbers
+        graph.run_along(&call, &rows, &batch, &along)
+    finally:
+        drop_rows(&rows)
+    if rows.single:
+        result = result[:, 0]
+    return result if graph.is_sequence else result[..., 0]
+
+
+cdef object from_cotangents(FrozenGraph graph, object cotangents, object given, Wrt wrt):
+    """The derivatives of all outputs, each times a number of its own, added up output by output.
+
+    The numbers are of shape (outputs,), or (rows, outputs).
+    """
+    import numpy
+
+    cdef Rows rows
+    cdef Call call
+    cdef mg_batch batch
+    begin_call(&call, graph)
+    read_rows(given, graph.program.tape.n_inputs, &rows)
+    try:
+        shape = (rows.n_rows, graph.program.tape.n_outputs)
+        if cotangents.shape != shape and cotangents.shape != shape[1:]:
+            raise ValueError(
+                f"cotangents must be of shape {shape[1:]}, a number for each output, or {shape},"
+                f" found {describe_shape(cotangents.shape)}"
+            )
+        total = None
+        for output in range(graph.program.tape.n_outputs):
+            seeds = numpy.ascontiguousarray(
+                numpy.broadcast_to(cotangents[..., output], (rows.n_rows,))
+            )
+            memset(&batch, 0, sizeof(mg_batch))
+            batch.output = output
+            batch.seeds = numbers_of(seeds)
+            part = first_order(graph, &call, &rows, &batch, wrt)
+            total = part if total is None else total + part
+    finally:
+        drop_rows(&rows)
+    return total
