@@ -136,7 +136,7 @@ class TestNeuron:
         assert picture(out) == picture(expected)
 
     def test_knows_every_operation_that_needs_no_argument(self, engine):
-        """But for detach: what is below such a neuron would not learn."""
+        """But for detach: what is below such a neuron would not learn; and conjugate is none."""
         found = set()
         for name, method in inspect.getmembers(engine.Value, callable):
             if not name.startswith("_"):
@@ -146,7 +146,7 @@ class TestNeuron:
                     continue
                 if isinstance(result, engine.Value):
                     found.add(method.__name__)  # not the name that numpy has for it
-        assert found == {*ACTIVATIONS, "detach"}
+        assert found == {*ACTIVATIONS, "detach", "conjugate"}
 
     @pytest.mark.parametrize(
         "options",
