@@ -125,6 +125,12 @@ typedef struct {
 /* The loops of one instruction set. */
 typedef struct {
     const char *name;
+
+    /* to[l][i] = x[i][l], where lanes of `to` are `stride` apart. The lanes up to the next
+     * multiple of 4 beyond n_lanes may be written, too. */
+    void (*transpose)(const double *x, size_t n, size_t lanes, size_t n_lanes, double *to,
+                      size_t stride);
+
     mg_row_loops rows;
     mg_tile_loops tiles;
     mg_rule_loops rules;

@@ -3,6 +3,8 @@
 #ifndef MG_TARGET_H
 #define MG_TARGET_H
 
+#include "base/inline.h"
+
 #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
 #define MG_X86 1
 #else
@@ -37,12 +39,6 @@
 #define MG_NO_DEPENDENCES _Pragma("GCC ivdep")
 #else
 #define MG_NO_DEPENDENCES
-#endif
-
-#if defined(__GNUC__)
-#define MG_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define MG_ALWAYS_INLINE inline
 #endif
 
 #endif

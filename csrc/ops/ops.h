@@ -11,6 +11,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "base/inline.h"
 #include "base/status.h"
 
 #ifdef FLT_EVAL_METHOD
@@ -121,9 +122,9 @@ static inline uint32_t mg_place(double index, uint32_t n) {
     return place == index ? place : n;
 }
 
-/* The value of one operation. `op` must be a row of the table. On failure *st is set and the
- * result means nothing. With a constant `op` the switch folds away. */
-static inline double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st) {
+/* The value of one operation, for a constant `op`: the switch folds away. */
+static MG_ALWAYS_INLINE double mg_known_op_value(mg_op op, double a, double b, double k, double h,
+                                                 mg_status *st) {
     (void)b, (void)k, (void)h, (void)st;
     switch (op) {
     case MG_LEAF:
@@ -140,6 +141,12 @@ static inline double mg_op_value(mg_op op, double a, double b, double k, double 
 #undef OP
     }
     return a;
+}
+
+/* The value of one operation. `op` must be a row of the table. On failure *st is set and the
+ * result means nothing. */
+static inline double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st) {
+    return mg_known_op_value(op, a, b, k, h, st);
 }
 
 /* The two adjoints of one operation: what the gradients of its operands grow by. That of the first

@@ -496,7 +496,8 @@ static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, special
     mark_joined_inputs(p);
     p->reached[root] = 1;
     mg_unit *units = mg_pool_take(&p->work, p->sweep.n, sizeof *units);
-    if (!units) return NULL;
+    mg_unit *room = mg_pool_take(&p->work, p->sweep.n, sizeof *room);
+    if (p->work.failed) return NULL;
     for (uint32_t i = 0; i < s->n_sums; i++)
         for (uint32_t j = 0; mg_goes_back_whole(s, s->sums[i].top) && j < s->sums[i].n_in; j++)
             p->adds_up[s->sums[i].x[j]] = 1;
@@ -508,10 +509,9 @@ static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, special
         if (s->kind[entry] == MG_KIND_INNER && !s->sums[s->sum_of[entry]].apart) continue;
         special->sums += mg_goes_back_whole(s, entry);
         special->takes += s->entry[entry].op == MG_TAKE;
-        units[(*n_units)++] =
-            (mg_unit){.key = run_after_shares(p, entry), .position = i, .entry = entry};
+        units[(*n_units)++] = (mg_unit){.key = run_after_shares(p, entry), .entry = entry};
     }
-    mg_sort_units(units, *n_units);
+    mg_sort_units(units, *n_units, room);
     return units;
 }
 

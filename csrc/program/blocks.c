@@ -86,9 +86,9 @@ static void give_parameter_rows(const mg_strip *strip, const mg_back_sums *block
 size_t mg_sums_transpose(const double *x, size_t n_in, size_t lanes, size_t n_lanes, double last,
                          double *to) {
     const size_t stride = (n_in + 1 + 7) / 8 * 8;
-    for (size_t i = 0; i < stride; i++)
-        for (size_t l = 0; l < n_lanes; l++)
-            to[l * stride + i] = i < n_in ? x[i * lanes + l] : last;
+    mg_loops_current()->transpose(x, n_in, lanes, n_lanes, to, stride);
+    for (size_t l = 0; l < n_lanes; l++)
+        for (size_t i = n_in; i < stride; i++) to[l * stride + i] = last;
     return stride;
 }
 

@@ -9,7 +9,8 @@
 const double *mg_sums_gather(const double *from, const mg_slot *slots, mg_slot first, size_t n,
                              size_t lanes, double *room);
 
-/* x[i][l] as to[l][i], with a column of `last`. Returns the length of a lane. */
+/* x[i][l] as to[l][i], with a column of `last`, in room for all `lanes`. Returns the length of a
+ * lane. */
 size_t mg_sums_transpose(const double *x, size_t n_in, size_t lanes, size_t n_lanes, double last,
                          double *to);
 

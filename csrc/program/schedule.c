@@ -1,23 +1,41 @@
 /* The forward pass of a program: runs of steps, blocks of sums, slots for the values. */
 #include "program/schedule.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-static int compare_units(const void *one, const void *other) {
-    const mg_unit *a = one, *b = other;
-    if (a->variable != b->variable) return a->variable < b->variable ? -1 : 1;
-    if (!mg_same_run(a->key, b->key)) return mg_run_is_before(a->key, b->key) ? -1 : 1;
-    return a->position < b->position ? -1 : a->position > b->position;
+/* The bytes of a key, the least first. */
+enum { N_DIGITS = 8 };
+
+static uint32_t digit(const mg_unit *unit, unsigned d) {
+    return (d < 4 ? unit->key.kind : unit->key.level) >> d % 4 * 8 & 0xff;
 }
 
-void mg_sort_units(mg_unit *units, uint32_t n) { qsort(units, n, sizeof *units, compare_units); }
+/* A radix sort, which takes time in proportion to the units, and keeps their order. */
+void mg_sort_units(mg_unit *units, uint32_t n, mg_unit *room) {
+    uint32_t counts[N_DIGITS][256] = {{0}};
+    for (uint32_t u = 0; u < n; u++)
+        for (unsigned d = 0; d < N_DIGITS; d++) counts[d][digit(&units[u], d)]++;
+    mg_unit *from = units, *to = room;
+    for (unsigned d = 0; d < N_DIGITS && n > 0; d++) {
+        uint32_t *const place = counts[d];
+        if (place[digit(from, d)] == n) continue;
+        uint32_t next = 0;
+        for (unsigned value = 0; value < 256; value++) {
+            const uint32_t count = place[value];
+            place[value] = next;
+            next += count;
+        }
+        for (uint32_t u = 0; u < n; u++) to[place[digit(&from[u], d)]++] = from[u];
+        mg_unit *const sorted = to;
+        to = from;
+        from = sorted;
+    }
+    if (from != units) memcpy(units, from, n * sizeof *units);
+}
 
 uint32_t mg_units_of_run(const mg_unit *units, uint32_t n) {
     uint32_t end = 1;
-    while (end < n && units[end].variable == units[0].variable &&
-           mg_same_run(units[end].key, units[0].key))
-        end++;
+    while (end < n && mg_same_run(units[end].key, units[0].key)) end++;
     return end;
 }
 
@@ -221,6 +239,7 @@ static void take_slots_for_apart_sums(mg_schedule *s) {
 void mg_schedule_forward(mg_schedule *s) {
     mg_program *program = s->program;
     mg_unit *units = mg_pool_take(&s->work, s->n, sizeof *units);
+    mg_unit *room = mg_pool_take(&s->work, s->n, sizeof *room);
     mg_run_key *key = mg_pool_take(&s->work, s->n, sizeof *key);
     if (s->work.failed) return;
     uint32_t n_units = 0, n_sums = 0;
@@ -232,10 +251,11 @@ void mg_schedule_forward(mg_schedule *s) {
         if (s->twin[i] != i) continue;
         n_sums += s->kind[i] == MG_KIND_SUM;
         key[i] = run_after_operands(s, i, key);
-        units[n_units++] =
-            (mg_unit){.key = key[i], .position = i, .entry = i, .variable = s->variable[i]};
+        mg_unit *const unit = &units[n_units++];
+        *unit = (mg_unit){.key = key[i], .entry = i};
+        if (s->variable[i]) unit->key.level += MG_VARIABLE_LEVEL;
     }
-    mg_sort_units(units, n_units);
+    mg_sort_units(units, n_units, room);
     const uint32_t n_places = give_candidates_places(s);
     if (s->work.failed) return;
     take_rooms(s, n_units - n_sums, n_sums, n_places);
@@ -246,7 +266,7 @@ void mg_schedule_forward(mg_schedule *s) {
     for (uint32_t first = 0, end; first < n_units && !s->keep->failed; first = end) {
         end = first + mg_units_of_run(units + first, n_units - first);
         mg_step_run *run = &program->runs[n_runs++];
-        *(units[first].variable ? &program->n_variable : &program->n_uniform) += 1;
+        *(s->variable[units[first].entry] ? &program->n_variable : &program->n_uniform) += 1;
         if (s->kind[units[first].entry] == MG_KIND_SUM) {
             *run = (mg_step_run){n_blocks, 1, MG_SUMS_RUN};
             emit_block(s, units + first, end - first, &program->sums[n_blocks++]);

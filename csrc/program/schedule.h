@@ -78,12 +78,14 @@ static inline mg_run_key mg_run_not_before(mg_run_key earliest, uint32_t kind) {
     return (mg_run_key){earliest.level + (earliest.kind > kind), kind};
 }
 
-/* A step or sum on its way into a run. Those that no input reaches come first. */
+/* A step or sum on its way into a run. */
 typedef struct {
     mg_run_key key;
-    uint32_t position, entry;
-    uint8_t variable;
+    uint32_t entry;
 } mg_unit;
+
+/* What is added to the level of units that an input reaches: the others come first. */
+#define MG_VARIABLE_LEVEL (UINT32_C(1) << 31)
 
 /* How many units from the first on are in one run. */
 uint32_t mg_units_of_run(const mg_unit *units, uint32_t n);
@@ -94,7 +96,8 @@ static inline uint32_t mg_run_kind(const mg_schedule *s, uint32_t i) {
                                      : s->entry[i].op;
 }
 
-void mg_sort_units(mg_unit *units, uint32_t n);
+/* Sort units by their keys; those of a run stay in order. `room` is for as many. */
+void mg_sort_units(mg_unit *units, uint32_t n, mg_unit *room);
 
 static inline int mg_is_leaf(const mg_schedule *s, uint32_t i) {
     return s->kind[i] == MG_KIND_CONSTANT || s->kind[i] == MG_KIND_INPUT ||

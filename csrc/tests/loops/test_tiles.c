@@ -74,11 +74,33 @@ static void compare(const mg_tile_loops *tiles, double most) {
     free(offsets);
 }
 
+/* In a room for all lanes, and not a number more. */
+static void compare_transposed(const mg_loops *loops) {
+    const size_t n = from_1_to(37), lanes = 8 * from_1_to(8), n_lanes = from_1_to(lanes);
+    const size_t stride = n + from_1_to(8) - 1;
+    double *x = numbers(n * lanes), *found = numbers(lanes * stride);
+    double *before = copied(found, lanes * stride);
+    loops->transpose(x, n, lanes, n_lanes, found, stride);
+    int as_wanted = 1;
+    for (size_t l = 0; l < lanes; l++)
+        for (size_t i = 0; i < stride; i++) {
+            const double is = found[l * stride + i], was = before[l * stride + i];
+            if (i >= n || l >= (n_lanes + 3) / 4 * 4)
+                as_wanted &= is == was;
+            else if (l < n_lanes)
+                as_wanted &= is == x[i * lanes + l];
+        }
+    CHECK(as_wanted);
+    double *all[] = {x, found, before};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
 void test_tiles(void) {
     size_t n;
     const mg_loops *const *sets = mg_loops_available(&n);
     for (size_t i = 0; i < n; i++) {
         for (int trial = 0; trial < N_TRIALS; trial++) {
+            compare_transposed(sets[i]);
             compare(&sets[i]->tiles, 0.0);
             compare(&sets[i]->fast->tiles, 1e-12);
             compare(&sets[i]->fast->single_tiles, 1e-3);
