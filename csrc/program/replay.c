@@ -226,18 +226,23 @@ static mg_status overlook(void *context, uint32_t entry, mg_slot a, mg_slot b, m
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                     mg_watch *watch, mg_replay_failure *failure) {
     const size_t lanes = workspace->lanes;
-    mg_strip strip = {.program = program, .workspace = workspace, .batch = batch};
+    const mg_workspace *const dual = batch->tangent ? batch->tangent->dual : NULL;
+    /* One by one: to clear the whole record takes as long as a small program. */
+    mg_strip strip;
+    strip.program = program;
+    strip.workspace = workspace;
+    strip.batch = batch;
+    strip.failure = (mg_replay_failure){0};
+    strip.tangent_status = MG_OK;
     choose_loops(&strip);
     strip.lanes = (mg_lanes){.values = workspace->values,
                              .adjoints = workspace->adjoints,
+                             .value_dots = dual ? dual->values : NULL,
+                             .adjoint_dots = dual ? dual->adjoints : NULL,
                              .immediates = program->immediates,
                              .lanes = lanes,
                              .on_failure = batch->goes_on ? overlook : mg_note_failure,
                              .context = &strip};
-    if (batch->tangent) {
-        strip.lanes.value_dots = batch->tangent->dual->values;
-        strip.lanes.adjoint_dots = batch->tangent->dual->adjoints;
-    }
     fill_lanes(workspace, program);
     if (batch->tangent) mg_tangent_begin(program, batch->tangent);
     for (size_t row = 0; row < batch->n_rows; row += lanes) {

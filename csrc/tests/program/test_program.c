@@ -394,7 +394,16 @@ static void tangents_are_second_derivatives(void) {
     test_arena_end(arena);
 }
 
+static void a_cleared_batch_is_nothing_but_zeros(void) {
+    mg_batch batch, zeros;
+    memset(&batch, 0x5a, sizeof batch);
+    memset(&zeros, 0, sizeof zeros);
+    mg_batch_clear(&batch);
+    CHECK(memcmp(&batch, &zeros, sizeof batch) == 0);
+}
+
 void test_program(void) {
+    a_cleared_batch_is_nothing_but_zeros();
     programs_have_the_bits_of_their_graphs();
     other_arithmetics_are_near();
     running_out_of_memory_leaves_nothing();

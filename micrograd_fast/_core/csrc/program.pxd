@@ -153,6 +153,8 @@ cdef extern from "program/replay.h":
 
     ctypedef struct mg_watch:
         double every
+        size_t n_done
+        double asked_at
 
 
 cdef extern from "program/run.h":
@@ -172,6 +174,7 @@ cdef extern from "program/run.h":
         double *parameter_products
         double *output_products
 
+    void mg_batch_clear(mg_batch *batch)
     mg_status mg_program_run(mg_program *program, mg_arena *arena, const mg_batch *batch,
                              mg_host *host, mg_replay_failure *failure) noexcept
     mg_status mg_program_run_along(mg_program *program, mg_arena *arena, const mg_batch *batch,

@@ -104,14 +104,16 @@ cdef mg_status call_check(void *context) noexcept:
 
 
 cdef void begin_call(Call *call, FrozenGraph graph) noexcept:
-    memset(call, 0, sizeof(Call))
     call.graph = <PyObject *>graph
+    call.state = NULL
     call.host.context = call
     call.host.bind = call_bind
     call.host.unlock = call_unlock
     call.host.lock = call_lock
     call.host.check = call_check
     call.host.watch.every = 0.05
+    call.host.watch.n_done = 0
+    call.host.watch.asked_at = 0.0
 
 
 cdef int raise_run(mg_status st, mg_program *program, Rows *rows,

@@ -205,7 +205,7 @@ cdef class Program:
         result = None
         want_one_output(graph, "value_and_grad")
         by = wrt_of(graph, wrt, "value_and_grad")
-        memset(&batch, 0, sizeof(mg_batch))
+        mg_batch_clear(&batch)
         begin_call(&call, graph)
         read_rows(rows, graph.program.tape.n_inputs, &where)
         try:

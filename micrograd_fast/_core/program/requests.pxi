@@ -18,7 +18,7 @@ cdef object values_of(FrozenGraph graph, object given, bint goes_on):
     cdef double value
     cdef double *values = &value
     result = None
-    memset(&batch, 0, sizeof(mg_batch))
+    mg_batch_clear(&batch)
     batch.goes_on = goes_on
     begin_call(&call, graph)
     read_rows(given, graph.program.tape.n_inputs, &rows)
@@ -75,7 +75,7 @@ cdef object jacobian_of(FrozenGraph graph, object given, Wrt wrt, bint goes_on):
     try:
         result = numpy.empty((rows.n_rows, graph.program.tape.n_outputs, wrt.length))
         for output in range(graph.program.tape.n_outputs):
-            memset(&batch, 0, sizeof(mg_batch))
+            mg_batch_clear(&batch)
             batch.output = output
             batch.goes_on = goes_on
             # An axis of rows or, for a single one, none.
@@ -100,7 +100,7 @@ cdef object reduced(FrozenGraph graph, object given, object reduction, str metho
     cdef double *weights = NULL
     cdef Py_ssize_t i
     want_one_output(graph, method)
-    memset(&batch, 0, sizeof(mg_batch))
+    mg_batch_clear(&batch)
     batch.goes_on = goes_on
     begin_call(&call, graph)
     read_rows(given, graph.program.tape.n_inputs, &rows)
@@ -136,7 +136,7 @@ cdef object second_order(FrozenGraph graph, object directions, object given, obj
     cdef double *numbers = NULL
     cdef Py_ssize_t n = len(directions)
     cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
-    memset(&batch, 0, sizeof(mg_batch))
+    mg_batch_clear(&batch)
     batch.goes_on = goes_on
     memset(&along, 0, sizeof(mg_directions))
     begin_call(&call, graph)
@@ -189,7 +189,7 @@ cdef object along_directions(FrozenGraph graph, object directions, object given,
     cdef double *numbers = NULL
     cdef Py_ssize_t n = len(directions)
     cdef Py_ssize_t n_inputs = len(graph.inputs), n_parameters = len(graph.parameters)
-    memset(&batch, 0, sizeof(mg_batch))
+    mg_batch_clear(&batch)
     memset(&along, 0, sizeof(mg_directions))
     begin_call(&call, graph)
     everywhere = wrt.spread(
@@ -239,7 +239,7 @@ cdef object from_cotangents(FrozenGraph graph, object cotangents, object given, 
             seeds = numpy.ascontiguousarray(
                 numpy.broadcast_to(cotangents[..., output], (rows.n_rows,))
             )
-            memset(&batch, 0, sizeof(mg_batch))
+            mg_batch_clear(&batch)
             batch.output = output
             batch.seeds = numbers_of(seeds)
             part = first_order(graph, &call, &rows, &batch, wrt)
