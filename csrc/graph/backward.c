@@ -44,11 +44,13 @@ static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *fai
         local_backward(arena, node);
         break;
         /* The arity and the number of immediates are constants of the row: the tests fold away. */
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                \
+#define OP(ID, name, label, arity, n_immediates, of_square, value, adjoint_a, adjoint_b, ...)     \
     case MG_##ID: {                                                                               \
         a = data[pair.a];                                                                         \
         if (arity == 2) b = data[pair.b];                                                         \
         if (n_immediates > 0) mg_node_immediates(arena, node, &k, &h);                            \
+        const double s = of_square ? mg_pow(y, 2.0, st) : 0.0;                                    \
+        (void)s;                                                                                  \
         double share = adjoint_a;                                                                 \
         if (st_value != MG_OK) break;                                                             \
         grad[pair.a] += share;                                                                    \

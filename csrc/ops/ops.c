@@ -24,8 +24,8 @@ const mg_op_info mg_ops[MG_N_OPS] = {
                  .wanted = "",
                  .doc = "One of several Values, chosen by an index.",
                  .arity = 2},
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb,         \
-           value_errors, slope_errors, wanted, doc, k_name, k_default, h_name, h_default)         \
+#define OP(ID, name, label, arity, n_immediates, of_square, value, adjoint_a, adjoint_b, aa, ab,  \
+           bb, value_errors, slope_errors, wanted, doc, k_name, k_default, h_name, h_default)     \
     [MG_##ID] = {#name,                                                                           \
                  label,                                                                           \
                  wanted,                                                                          \
@@ -239,7 +239,7 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
     case MG_TAKE:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, ...)                \
+#define OP(ID, name, label, arity, n_immediates, of_square, value, adjoint_a, adjoint_b, ...)     \
     case MG_##ID:                                                                                 \
         return adjoint_b;
 #include "ops/ops.def"
@@ -259,7 +259,8 @@ mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double 
     case MG_TAKE:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, adjoint_b, aa, ab, bb, ...)    \
+#define OP(ID, name, label, arity, n_immediates, of_square, value, adjoint_a, adjoint_b, aa, ab,  \
+           bb, ...)                                                                               \
     case MG_##ID:                                                                                 \
         return (mg_second){a_moves ? aa : 0.0, a_moves || b_moves ? ab : 0.0, b_moves ? bb : 0.0};
 #include "ops/ops.def"

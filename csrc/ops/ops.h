@@ -67,10 +67,6 @@ double mg_pow(double base, double exponent, mg_status *st);
 /* The same, for an exponent that is neither 0 nor 1, without trying a short way first. */
 double mg_library_pow(double base, double exponent, mg_status *st);
 
-/* The power that is the square. Loops over lanes take it of all their values at once, which is why
- * it has a name of its own: a row that uses it takes that of y, and says so in loops/steps.inc. */
-static inline double mg_squared(double y, mg_status *st) { return mg_pow(y, 2.0, st); }
-
 /* d(a ** b)/db = y * log(a); 0 at a == 0 and NaN below it. */
 double mg_pow_log(double a, double y, mg_status *st);
 
@@ -134,7 +130,7 @@ static MG_ALWAYS_INLINE double mg_known_op_value(mg_op op, double a, double b, d
     case MG_TAKE:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, ...)                                      \
+#define OP(ID, name, label, arity, n_immediates, of_square, value, ...)                           \
     case MG_##ID:                                                                                 \
         return value;
 #include "ops/ops.def"
@@ -162,9 +158,12 @@ static inline double mg_op_adjoint_a(mg_op op, double a, double b, double k, dou
     case MG_TAKE:
     case MG_N_OPS:
         break;
-#define OP(ID, name, label, arity, n_immediates, value, adjoint_a, ...)                           \
-    case MG_##ID:                                                                                 \
-        return adjoint_a;
+#define OP(ID, name, label, arity, n_immediates, of_square, value, adjoint_a, ...)                \
+    case MG_##ID: {                                                                               \
+        const double s = of_square ? mg_pow(y, 2.0, st) : 0.0;                                    \
+        (void)s;                                                                                  \
+        return adjoint_a;                                                                         \
+    }
 #include "ops/ops.def"
 #undef OP
     }
