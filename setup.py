@@ -77,7 +77,7 @@ SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 CROSSING = "micrograd_fast/_core/core.pyx"
-CROSSING_PARTS = sorted(glob("micrograd_fast/_core/**/*.px*", recursive=True))
+CROSSING_PARTS = [CROSSING, *sorted(glob("micrograd_fast/_core/**/*.px[di]", recursive=True))]
 
 
 class BuildExtension(build_ext):

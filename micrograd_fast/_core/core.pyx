@@ -45,6 +45,9 @@ There is no list comprehension in these parts: where memory runs out while one g
 gives up the reference on the entry twice. A test looks for them.
 """
 
+# Declared, so that they are known in here and are no names of the module.
+cdef object builtins, namedtuple, operator, os, sys
+
 import builtins
 import operator
 import os

@@ -46,6 +46,19 @@ def test_the_names_of_micrograd_are_where_it_has_them():
         assert public <= set(dir(ours)), public - set(dir(ours))
 
 
+def test_the_extension_gives_nothing_that_is_not_its_own():
+    foreign = {
+        name
+        for name, thing in vars(_core).items()
+        if not name.startswith("_")
+        and (
+            inspect.ismodule(thing)
+            or not getattr(thing, "__module__", "micrograd_fast").startswith("micrograd_fast")
+        )
+    }
+    assert foreign == set()
+
+
 #: The modules that say what is theirs to give, by what follows the package's name.
 MODULES_WITH_ALL = [
     re.sub(r"\.__init__$", "", ".".join(["", *path.relative_to(PACKAGE).with_suffix("").parts]))

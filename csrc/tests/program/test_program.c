@@ -216,6 +216,9 @@ static void programs_have_the_bits_of_their_graphs(void) {
     }
 }
 
+/* Every step ends in a tanh, so that no rounding is magnified: what a value of at most 1 differs
+ * by is some units in its last place, 1e-16 and 6e-8. Seeds are fixed: found are 7e-16 and 2.5e-7.
+ */
 static void other_arithmetics_are_near(void) {
     for (int trial = 0; trial < 20; trial++) {
         graph g = random_graph();
@@ -226,9 +229,9 @@ static void other_arithmetics_are_near(void) {
             for (int i = 0; i < N_INPUTS; i++) rows[r][i] = test_random();
         for (size_t r = 0; r < n_rows; r++) wanted[r] = eager(&g, rows[r], gradients[r]);
         CHECK(replayed(&g, MG_FAST_ARITHMETIC, rows[0], n_rows, values, gradients[0]) == MG_OK);
-        for (size_t r = 0; r < n_rows; r++) CHECK(fabs(values[r] - wanted[r]) < 1e-9);
+        for (size_t r = 0; r < n_rows; r++) CHECK(fabs(values[r] - wanted[r]) < 1e-14);
         CHECK(replayed(&g, MG_SINGLE_ARITHMETIC, rows[0], n_rows, values, gradients[0]) == MG_OK);
-        for (size_t r = 0; r < n_rows; r++) CHECK(fabs(values[r] - wanted[r]) < 1e-2);
+        for (size_t r = 0; r < n_rows; r++) CHECK(fabs(values[r] - wanted[r]) < 1e-5);
         drop(&g);
     }
 }
@@ -314,6 +317,7 @@ static void a_call_ends_whatever_others_do_to_its_gradients(void) {
             const mg_node node = c.binding.nodes[i];
             if (node != watched) CHECK(g.arena->grad[node] == sums[i]);
         }
+        /* The same numbers, added up in the order in which they came. */
         CHECK(fabs(g.arena->grad[watched] - (c.n_assigned + sums[0])) <
               1e-9 * (1 + fabs(sums[0])));
 
