@@ -1,6 +1,7 @@
 """Optimizers and schedules: PyTorch's numbers, and the bits of the rules written in Python."""
 
 import copy
+import inspect
 import json
 import math
 import pickle
@@ -39,12 +40,52 @@ OPTIMIZERS = [
     ("SGD", {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
     ("Adam", {"lr": 0.1}),
     ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.2}),
-    ("AdamW", {"lr": 0.1, "weight_decay": 0.3}),
+    ("AdamW", {"lr": 0.1}),
+    ("AdamW", {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-4, "weight_decay": 0.3}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.05, "alpha": 0.9, "eps": 1e-4}),
+    ("RMSprop", {"lr": 0.02, "weight_decay": 0.2}),
+    ("RMSprop", {"lr": 0.02, "momentum": 0.8}),
+    ("RMSprop", {"lr": 0.02, "alpha": 0.95, "centered": True}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.7, "centered": True, "weight_decay": 0.1}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.5, "lr_decay": 0.1}),
+    ("Adagrad", {"lr": 0.5, "weight_decay": 0.2, "eps": 1e-3}),
+    ("Adagrad", {"lr": 0.3, "initial_accumulator_value": 2.0, "lr_decay": 0.01}),
 ]
 
 
+def test_every_option_is_compared():
+    for name in {name for name, _ in OPTIMIZERS}:
+        options = set(inspect.signature(getattr(optim, name)).parameters) - {"params"}
+        tried = set().union(*(given for kind, given in OPTIMIZERS if kind == name))
+        assert options == tried, name
+    kinds = {kind for kind in vars(optim).values() if inspect.isclass(kind)}
+    optimizers = {kind.__name__ for kind in kinds if hasattr(kind, "zero_grad")}
+    assert optimizers == {name for name, _ in OPTIMIZERS}
+
+
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
-def test_steps_are_those_of_pytorch(name, options):
+def test_a_hundred_steps_have_the_arithmetic_of_pytorch(name, options):
+    # The same gradients for both: those of a loss would magnify what differs by rounding.
+    rng = random.Random(SEED)
+    start = [rng.uniform(-2, 2) for _ in range(20)]
+    ours = [Value(number) for number in start]
+    theirs = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    our_optimizer = getattr(optim, name)(ours, **options)
+    their_optimizer = getattr(torch.optim, name)([theirs], **options)
+    for _ in range(100):
+        grads = [rng.gauss(0, 10 ** rng.uniform(-3, 1)) for _ in start]
+        for p, g in zip(ours, grads, strict=True):
+            p.grad = g
+        theirs.grad = torch.tensor(grads, dtype=torch.float64)
+        our_optimizer.step()
+        their_optimizer.step()
+        assert [p.data for p in ours] == pytest.approx(theirs.tolist(), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_training_goes_as_with_pytorch(name, options):
     start = [random.Random(SEED).uniform(-2, 2) for _ in range(7)]
     ours = [Value(number) for number in start]
     theirs = [torch.tensor(number, dtype=torch.float64, requires_grad=True) for number in start]
@@ -60,6 +101,12 @@ def test_steps_are_those_of_pytorch(name, options):
     assert [p.data for p in ours] != start
     for p, q in zip(ours, theirs, strict=True):
         assert p.data == pytest.approx(q.item(), rel=1e-11)
+
+
+def gradients(rng, n):
+    """Of all sizes, some of whose squares and roots are not those of a product."""
+    odd = [0.0, -0.0, 5e-324, 1e-200, 1e-160, -1e120, 1.0, -0.5]
+    return odd + [rng.gauss(0, 10 ** rng.uniform(-8, 3)) for _ in range(n - len(odd))]
 
 
 def test_sgd_has_the_bits_of_the_loop_in_python():
@@ -96,10 +143,7 @@ def test_adam_has_the_bits_of_the_loop_in_python(name, weight_decay):
     )
     unlike = 0
     for step in range(1, 60):
-        grads = [rng.gauss(0, 10 ** rng.uniform(-8, 3)) for _ in params]
-        odd = [0.0, -0.0, 5e-324, 1e-200, 1e-160, -1e120, 1.0, -0.5]
-        grads[: len(odd)] = odd
-        for i, g in enumerate(grads):
+        for i, g in enumerate(gradients(rng, n)):
             params[i].grad = g
             if weight_decay and name == "Adam":
                 g = g + weight_decay * numbers[i]
@@ -114,6 +158,55 @@ def test_adam_has_the_bits_of_the_loop_in_python(name, weight_decay):
         optimizer.step()
         assert [p.data for p in params] == numbers, f"seed {SEED}, step {step}"
     assert unlike > 10
+
+
+@pytest.mark.usefixtures("instruction_set")
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("momentum", [0.0, 0.7])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_rmsprop_has_the_bits_of_the_loop_in_python(centered, momentum, weight_decay):
+    rng = random.Random(SEED)
+    n, lr, alpha, eps = 150, 0.01, 0.9, 1e-8
+    params = [Value(rng.uniform(-1, 1)) for _ in range(n)]
+    numbers = [p.data for p in params]
+    v, a, b = [0.0] * n, [0.0] * n, [0.0] * n
+    optimizer = optim.RMSprop(params, lr, alpha, eps, weight_decay, momentum, centered)
+    for step in range(60):
+        for i, g in enumerate(gradients(rng, n)):
+            params[i].grad = g
+            if weight_decay:
+                g = g + weight_decay * numbers[i]
+            v[i] = alpha * v[i] + (1 - alpha) * g**2
+            variance = v[i]
+            if centered:
+                a[i] = alpha * a[i] + (1 - alpha) * g
+                variance = max(0.0, v[i] - a[i] ** 2)
+            d = g / (variance**0.5 + eps)
+            if momentum:
+                b[i] = d = momentum * b[i] + d
+            numbers[i] -= lr * d
+        optimizer.step()
+        assert [p.data for p in params] == numbers, f"seed {SEED}, step {step}"
+
+
+@pytest.mark.usefixtures("instruction_set")
+@pytest.mark.parametrize("lr_decay", [0.0, 0.1])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+def test_adagrad_has_the_bits_of_the_loop_in_python(lr_decay, weight_decay):
+    rng = random.Random(SEED)
+    n, lr, start, eps = 150, 0.01, 0.1, 1e-8
+    params = [Value(rng.uniform(-1, 1)) for _ in range(n)]
+    numbers, s = [p.data for p in params], [start] * n
+    optimizer = optim.Adagrad(params, lr, lr_decay, weight_decay, start, eps)
+    for step in range(60):
+        for i, g in enumerate(gradients(rng, n)):
+            params[i].grad = g
+            if weight_decay:
+                g = g + weight_decay * numbers[i]
+            s[i] = s[i] + g**2
+            numbers[i] -= lr / (1 + step * lr_decay) * (g / (s[i] ** 0.5 + eps))
+        optimizer.step()
+        assert [p.data for p in params] == numbers, f"seed {SEED}, step {step}"
 
 
 def test_a_fused_layer_sees_the_step_and_its_old_graph_does_not():
@@ -147,7 +240,7 @@ def test_a_loaded_state_goes_on_where_it_was(name, options):
     resumed = getattr(optim, name)(second, lr=99.0)
     resumed.load_state_dict(optimizer.state_dict())
     assert trained(5, second, resumed) == trained(5, first, optimizer)
-    assert resumed.param_groups[0]["lr"] == options["lr"]
+    assert resumed.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"] != 99.0
 
 
 def test_groups_have_options_of_their_own():
@@ -436,7 +529,7 @@ def test_a_step_that_fails_in_a_later_group_changes_none():
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1e200])
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad"])
 def test_the_largest_gradients_are_taken_and_the_next_refused(name, weight_decay):
     largest = 1.3407807929942596e154  # the square root of the largest float
     for grad, fits in [(largest, True), (math.nextafter(largest, math.inf), False)]:
@@ -570,15 +663,19 @@ def test_private_functions_check_what_they_take():
     from micrograd_fast import _core
 
     group = _core.ParameterGroup([Value(1.0) for _ in range(3)])
-    for first, second in [
-        ([], []),
-        ([1.0], [1.0]),
-        ([0.0] * 3, [0.0] * 4),
-        ([None] * 3, [0.0] * 3),
+    zeros = [0.0] * 3
+    for columns in [
+        ([], [], []),
+        ([1.0], [1.0], [1.0]),
+        (zeros, [0.0] * 4, zeros),
+        ([None] * 3, zeros, zeros),
+        (zeros, [-1.0] * 3, zeros),
+        (zeros, zeros),
+        (zeros, zeros, zeros, zeros),
     ]:
         with pytest.raises((TypeError, ValueError)):
-            _core.take_states([group], [(1, first, second, True)])
-    assert group.columns() == ([0.0] * 3, [0.0] * 3)
+            _core.take_states([group], [(1, columns, True)])
+    assert group.columns() == (zeros, zeros, zeros)
     for wrong in [[None], [[]], [Value(1.0)], 3]:
         with pytest.raises(TypeError):
             _core.take_step(wrong)
@@ -602,7 +699,14 @@ def test_a_state_goes_through_json(name, options):
 
 def test_a_state_of_pytorch_is_taken_over():
     p, q = Value(1.0), torch.tensor([1.0], dtype=torch.float64, requires_grad=True)
-    for name, options in [("SGD", {"momentum": 0.9}), ("SGD", {}), ("Adam", {})]:
+    for name, options in [
+        ("SGD", {"momentum": 0.9}),
+        ("SGD", {}),
+        ("Adam", {}),
+        ("RMSprop", {"momentum": 0.5, "centered": True}),
+        ("RMSprop", {}),
+        ("Adagrad", {"initial_accumulator_value": 0.5}),
+    ]:
         ours = getattr(optim, name)([p], lr=0.1, **options)
         theirs = getattr(torch.optim, name)([q], lr=0.1, **options)
         for _ in range(2):

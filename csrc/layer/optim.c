@@ -43,6 +43,17 @@ void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m,
                                    arena->grad + span.first, m, v);
 }
 
+void mg_rmsprop_step(mg_arena *arena, mg_span span, const mg_rmsprop *rule, double *buffer,
+                     double *square, double *mean) {
+    mg_loops_current()->rules.rmsprop(rule, span.n_nodes, arena->data + span.first,
+                                      arena->grad + span.first, buffer, square, mean);
+}
+
+void mg_adagrad_step(mg_arena *arena, mg_span span, const mg_adagrad *rule, double *sum) {
+    mg_loops_current()->rules.adagrad(rule, span.n_nodes, arena->data + span.first,
+                                      arena->grad + span.first, sum);
+}
+
 mg_status mg_squares_check(const mg_arena *arena, mg_span span, double weight_decay,
                            size_t *n_good) {
     const double *const data = arena->data + span.first, *const grad = arena->grad + span.first;

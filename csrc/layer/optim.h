@@ -21,6 +21,9 @@ void mg_span_zero_grad(mg_arena *arena, mg_span span);
 /* A step of a rule, which loops/rules.h describes. */
 void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velocity, int first);
 void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v);
+void mg_rmsprop_step(mg_arena *arena, mg_span span, const mg_rmsprop *rule, double *buffer,
+                     double *square, double *mean);
+void mg_adagrad_step(mg_arena *arena, mg_span span, const mg_adagrad *rule, double *sum);
 
 /* MG_OVERFLOW, with *n_good nodes before it, where the square of a gradient is too large for a
  * float. The gradient is the one with weight decay. */

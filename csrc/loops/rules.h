@@ -19,6 +19,14 @@ typedef struct {
 } mg_adam;
 
 typedef struct {
+    double lr, alpha, eps, weight_decay, momentum;
+} mg_rmsprop;
+
+typedef struct {
+    double lr, eps, weight_decay; /* lr after its decay */
+} mg_adagrad;
+
+typedef struct {
     /* p -= lr * g, after weight decay and momentum. `velocity` is NULL without momentum; `first`
      * says that it has no content yet. */
     void (*sgd)(const mg_sgd *rule, size_t n, double *data, const double *grad, double *velocity,
@@ -29,6 +37,18 @@ typedef struct {
      * v must not be negative, and the square of g must be a float. */
     void (*adam)(const mg_adam *rule, size_t n, double *data, const double *grad, double *m,
                  double *v);
+
+    /* s = alpha * s + (1 - alpha) * g ** 2
+     * a = alpha * a + (1 - alpha) * g;  variance = max(0, s - a ** 2), or s where `mean` is NULL
+     * d = g / (variance ** 0.5 + eps);  b = momentum * b + d, or d where `buffer` is NULL
+     * p -= lr * b
+     * s must not be negative, and the square of g must be a float. */
+    void (*rmsprop)(const mg_rmsprop *rule, size_t n, double *data, const double *grad,
+                    double *buffer, double *square, double *mean);
+
+    /* s = s + g ** 2;  p -= lr * (g / (s ** 0.5 + eps)). Likewise. */
+    void (*adagrad)(const mg_adagrad *rule, size_t n, double *data, const double *grad,
+                    double *sum);
 } mg_rule_loops;
 
 #endif

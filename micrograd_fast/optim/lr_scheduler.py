@@ -34,7 +34,7 @@ class LRScheduler:
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     last_epoch : int, optional
         The epoch to go on from; -1 begins.
@@ -95,7 +95,7 @@ class LambdaLR(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     lr_lambda : callable, or sequence of callable
         From the number of the epoch to a factor; a sequence has one for each group.
@@ -148,7 +148,7 @@ class StepLR(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     step_size : int
     gamma : float, optional
@@ -190,7 +190,7 @@ class ExponentialLR(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     gamma : float
     last_epoch : int, optional
@@ -220,7 +220,7 @@ class LinearLR(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     start_factor, end_factor : float, optional
         `start_factor` is above 0 and at most 1, `end_factor` from 0 to 1.
@@ -281,7 +281,7 @@ class CosineAnnealingLR(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     T_max : int
     eta_min : float, optional
@@ -333,7 +333,7 @@ class SequentialLR(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to set, from now on and at every `step`.
     schedulers : sequence of LRScheduler
         Made for this optimizer, in their order.
@@ -422,7 +422,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     Parameters
     ----------
-    optimizer : SGD, Adam or AdamW
+    optimizer : Optimizer
         Whose learning rates to lower.
     mode : {"min", "max"}, optional
         Whether smaller or larger is better.

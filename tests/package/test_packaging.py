@@ -112,7 +112,7 @@ def test_the_package_brings_its_modules_but_no_such_name_for_star_imports(module
 
 def test_optimizers_are_in_their_module_alone():
     names = set(micrograd_fast.optim.__all__)
-    assert {"SGD", "Adam", "AdamW"} <= names
+    assert {"SGD", "Adam", "AdamW", "RMSprop", "Adagrad"} <= names
     assert not names & set(vars(micrograd_fast))
 
 
@@ -129,7 +129,8 @@ PYTHON_LAYERS = [
     {"_core", "_version"},
     {"engine", "_watched"},
     {"_state", "optim._options"},
-    {"optim.lr_scheduler"},
+    {"optim.lr_scheduler", "optim.optimizer", "optim.clip_grad"},
+    {"optim.sgd", "optim.adam", "optim.rmsprop", "optim.adagrad"},
     {"nn"},
     {"tables"},
     {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},

@@ -25,6 +25,17 @@ cdef enum:
     NO_RULE = 0
     SGD_RULE = 1
     ADAM_RULE = 2
+    RMSPROP_RULE = 3
+    ADAGRAD_RULE = 4
+
+
+cdef enum:
+    # What is kept for each parameter, if the rule wants it: a velocity or a mean of gradients, a
+    # mean or sum of their squares, and the mean that is beside both.
+    VELOCITIES = 0
+    SQUARES = 1
+    MEANS = 2
+    N_COLUMNS = 3
 
 
 cdef class ParameterGroup:
@@ -42,12 +53,15 @@ cdef class ParameterGroup:
     cdef size_t n_spans
     cdef size_t spans_cap
     cdef uint64_t moves_known  # n_moves when the spans were found, plus 1
-    cdef double *first
-    cdef double *second
+    cdef double *kept[N_COLUMNS]  # NULL for nothing but zeros
     cdef bint has_velocity
     cdef int rule
     cdef mg_sgd sgd_rule
     cdef mg_adam adam_rule
+    cdef mg_rmsprop rmsprop_rule
+    cdef bint is_centered
+    cdef mg_adagrad adagrad_rule
+    cdef double lr_decay
 
     def __cinit__(self, values):
         self.values = tuple(values)
@@ -62,16 +76,16 @@ cdef class ParameterGroup:
         self.rule = NO_RULE
 
     def __dealloc__(self):
+        cdef int c
         mg_free(self.spans)
-        mg_free(self.first)
-        mg_free(self.second)
+        for c in range(N_COLUMNS):
+            mg_free(self.kept[c])
 
     def __reduce__(self):
-        return ParameterGroup, (self.values,), (self.n_steps, *self.columns(), self.has_velocity)
+        return ParameterGroup, (self.values,), (self.n_steps, self.columns(), self.has_velocity)
 
     def __setstate__(self, state):
-        n_steps, first, second, has_velocity = state
-        take_states([self], [(n_steps, first, second, has_velocity)])
+        take_states([self], [state])
 
     cdef int find_spans(self) except -1:
         """Where the parameters are now: a layer may have moved them."""
@@ -101,15 +115,17 @@ cdef class ParameterGroup:
         self.moves_known = n_moves + 1
         return 0
 
-    cdef double *column(self, double *known) except NULL:
-        """Room for a number for each parameter, all 0 at first; ``known`` if there is some."""
-        cdef size_t n_bytes = (len(self.values) + 1) * sizeof(double)
-        if known == NULL:
-            known = <double *>mg_realloc(NULL, n_bytes)
-            if known == NULL:
-                raise no_memory(f"the state of {len(self.values)} parameters")
-            memset(known, 0, n_bytes)
-        return known
+    cdef int keep(self, int column, double start=0.0) except -1:
+        """Make room for a number for each parameter, which is `start` at first."""
+        cdef size_t i, n = len(self.values)
+        if self.kept[column] != NULL:
+            return 0
+        self.kept[column] = <double *>mg_realloc(NULL, (n + 1) * sizeof(double))
+        if self.kept[column] == NULL:
+            raise no_memory(f"the state of {n} parameters")
+        for i in range(n):
+            self.kept[column][i] = start
+        return 0
 
     def sgd(self, double lr, double momentum, double dampening, double weight_decay,
             bint nesterov):
@@ -123,33 +139,68 @@ cdef class ParameterGroup:
         self.adam_rule = mg_adam(lr, beta1, beta2, eps, weight_decay, decoupled, 1.0, 1.0)
         self.rule = ADAM_RULE
 
+    def rmsprop(self, double lr, double alpha, double eps, double weight_decay, double momentum,
+                bint centered):
+        """Let the next step be one of RMSprop."""
+        self.rmsprop_rule = mg_rmsprop(lr, alpha, eps, weight_decay, momentum)
+        self.is_centered = centered
+        self.rule = RMSPROP_RULE
+
+    def adagrad(self, double lr, double lr_decay, double eps, double weight_decay):
+        """Let the next step be one of Adagrad."""
+        self.adagrad_rule = mg_adagrad(lr, eps, weight_decay)
+        self.lr_decay = lr_decay
+        self.rule = ADAGRAD_RULE
+
+    def start_squares(self, double start):
+        """Let the sum of squares begin with a number, if it has not begun."""
+        self.keep(SQUARES, start)
+
+    cdef int check_squares(self, double weight_decay) except -1:
+        """Raise for a gradient, with weight decay, whose square is no float."""
+        cdef size_t i, n_before = 0, n_done = 0
+        for i in range(self.n_spans):
+            if mg_squares_check(&arena, self.spans[i], weight_decay, &n_done) != MG_OK:
+                raise OverflowError(
+                    f"the square of gradient {n_before + n_done},"
+                    f" {arena.grad[self.spans[i].first + n_done]!r}, is too large for a float"
+                )
+            n_before += n_done
+        return 0
+
     cdef int prepare(self) except -1:
         """Make sure that ``update`` cannot fail. Nothing that can be seen changes."""
-        cdef size_t i, n_before = 0, n_done = 0
+        cdef size_t i
         cdef mg_status st = MG_OK
         cdef double step = <double>(self.n_steps + 1)
-        cdef double weight_decay = (
-            0.0 if self.adam_rule.decoupled else self.adam_rule.weight_decay
-        )
         self.find_spans()
         if self.rule == SGD_RULE and self.sgd_rule.momentum != 0.0:
-            self.first = self.column(self.first)
+            self.keep(VELOCITIES)
         elif self.rule == ADAM_RULE:
-            self.first = self.column(self.first)
-            self.second = self.column(self.second)
+            self.keep(VELOCITIES)
+            self.keep(SQUARES)
             self.adam_rule.correction1 = 1.0 - mg_pow(self.adam_rule.beta1, step, &st)
             self.adam_rule.correction2 = 1.0 - mg_pow(self.adam_rule.beta2, step, &st)
-            for i in range(self.n_spans):
-                if mg_squares_check(&arena, self.spans[i], weight_decay, &n_done) != MG_OK:
-                    raise OverflowError(
-                        f"the square of gradient {n_before + n_done},"
-                        f" {arena.grad[self.spans[i].first + n_done]!r}, is too large for a float"
-                    )
-                n_before += n_done
+            self.check_squares(0.0 if self.adam_rule.decoupled else self.adam_rule.weight_decay)
+        elif self.rule == RMSPROP_RULE:
+            self.keep(SQUARES)
+            if self.rmsprop_rule.momentum != 0.0:
+                self.keep(VELOCITIES)
+            if self.is_centered:
+                self.keep(MEANS)
+            self.check_squares(self.rmsprop_rule.weight_decay)
+        elif self.rule == ADAGRAD_RULE:
+            self.keep(SQUARES)
+            self.adagrad_rule.lr = self.adagrad_rule.lr / (1.0 + (step - 1.0) * self.lr_decay)
+            self.check_squares(self.adagrad_rule.weight_decay)
         for i in range(self.n_spans):
             if mg_span_before_write(&arena, self.spans[i]) != MG_OK:
                 raise no_memory("the weights that live graphs were made with")
         return 0
+
+    cdef double *kept_from(self, int column, size_t i) noexcept:
+        """What is kept from parameter i on."""
+        return NULL if self.kept[column] == NULL else self.kept[column] + i
 
     cdef void update(self) noexcept:
         cdef size_t i, n_before = 0
@@ -157,12 +208,24 @@ cdef class ParameterGroup:
             if self.rule == SGD_RULE:
                 mg_sgd_step(
                     &arena, self.spans[i], &self.sgd_rule,
-                    NULL if self.sgd_rule.momentum == 0.0 else self.first + n_before,
+                    NULL if self.sgd_rule.momentum == 0.0 else self.kept[VELOCITIES] + n_before,
                     not self.has_velocity,
                 )
             elif self.rule == ADAM_RULE:
-                mg_adam_step(&arena, self.spans[i], &self.adam_rule, self.first + n_before,
-                             self.second + n_before)
+                mg_adam_step(&arena, self.spans[i], &self.adam_rule,
+                             self.kept_from(VELOCITIES, n_before),
+                             self.kept_from(SQUARES, n_before))
+            elif self.rule == RMSPROP_RULE:
+                mg_rmsprop_step(
+                    &arena, self.spans[i], &self.rmsprop_rule,
+                    NULL if self.rmsprop_rule.momentum == 0.0
+                    else self.kept_from(VELOCITIES, n_before),
+                    self.kept_from(SQUARES, n_before),
+                    self.kept_from(MEANS, n_before) if self.is_centered else NULL,
+                )
+            elif self.rule == ADAGRAD_RULE:
+                mg_adagrad_step(&arena, self.spans[i], &self.adagrad_rule,
+                                self.kept_from(SQUARES, n_before))
             n_before += self.spans[i].n_nodes
         if self.rule == SGD_RULE:
             self.has_velocity = self.sgd_rule.momentum != 0.0
@@ -177,13 +240,16 @@ cdef class ParameterGroup:
             mg_span_zero_grad(&arena, self.spans[i])
 
     def columns(self):
-        """The two numbers kept for each parameter, as a pair of lists."""
+        """The numbers kept for each parameter: velocities, squares and means, a list of each."""
         cdef size_t i, n = len(self.values)
-        first, second = [], []
-        for i in range(n):
-            first.append(0.0 if self.first == NULL else self.first[i])
-            second.append(0.0 if self.second == NULL else self.second[i])
-        return first, second
+        cdef int c
+        cdef list columns = []
+        for c in range(N_COLUMNS):
+            numbers = []
+            for i in range(n):
+                numbers.append(0.0 if self.kept[c] == NULL else self.kept[c][i])
+            columns.append(numbers)
+        return tuple(columns)
 
 
 cdef int note_writes(tuple values, str what) except -1:
@@ -257,35 +323,42 @@ cdef class _State:
 
     cdef uint64_t n_steps
     cdef bint has_velocity
-    cdef double *first
-    cdef double *second
+    cdef double *kept[N_COLUMNS]
 
-    def __cinit__(self, ParameterGroup group not None, n_steps, first, second, has_velocity):
+    def __cinit__(self, ParameterGroup group not None, n_steps, columns, has_velocity):
+        cdef int c
         if not hasattr(type(n_steps), "__index__"):
             raise TypeError(f"step must be an int, found {type(n_steps).__name__}")
         if not 0 <= n_steps < 2**53:
             raise ValueError(f"step must be from 0 to {2**53 - 1}, found {n_steps}")
         self.n_steps = operator.index(n_steps)
         self.has_velocity = has_velocity
-        self.first = column_of(first, len(group.values), -INFINITY)
-        self.second = column_of(second, len(group.values), 0.0)
+        columns = tuple(columns)
+        if len(columns) != N_COLUMNS:
+            raise ValueError(f"a state must have {N_COLUMNS} columns, found {len(columns)}")
+        for c in range(N_COLUMNS):
+            self.kept[c] = column_of(
+                columns[c], len(group.values), 0.0 if c == SQUARES else -INFINITY
+            )
 
     def __dealloc__(self):
-        mg_free(self.first)
-        mg_free(self.second)
+        cdef int c
+        for c in range(N_COLUMNS):
+            mg_free(self.kept[c])
 
 
 def take_states(groups, states):
-    """Let each group take over a state (the number of steps, the two columns, and whether the
-    first is a velocity), all of them or, on an error, none."""
+    """Let each group take over a state (the number of steps, the columns, and whether the first
+    has begun), all of them or, on an error, none."""
     cdef list known = own_groups(groups), read = []
     cdef ParameterGroup group
     cdef _State state
     cdef Py_ssize_t i
+    cdef int c
     for group, entry in zip(known, states, strict=True):
         read.append(_State(group, *entry))
     for i in range(len(known)):
         group, state = known[i], read[i]
         group.n_steps, group.has_velocity = state.n_steps, state.has_velocity
-        group.first, state.first = state.first, group.first
-        group.second, state.second = state.second, group.second
+        for c in range(N_COLUMNS):
+            group.kept[c], state.kept[c] = state.kept[c], group.kept[c]

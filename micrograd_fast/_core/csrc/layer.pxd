@@ -55,6 +55,18 @@ cdef extern from "layer/optim.h":
         double correction1
         double correction2
 
+    ctypedef struct mg_rmsprop:
+        double lr
+        double alpha
+        double eps
+        double weight_decay
+        double momentum
+
+    ctypedef struct mg_adagrad:
+        double lr
+        double eps
+        double weight_decay
+
     ctypedef struct mg_span:
         mg_node first
         uint32_t n_nodes
@@ -63,5 +75,8 @@ cdef extern from "layer/optim.h":
     void mg_span_zero_grad(mg_arena *arena, mg_span span)
     void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velocity, int first)
     void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v)
+    void mg_rmsprop_step(mg_arena *arena, mg_span span, const mg_rmsprop *rule, double *buffer,
+                         double *square, double *mean)
+    void mg_adagrad_step(mg_arena *arena, mg_span span, const mg_adagrad *rule, double *sum)
     mg_status mg_squares_check(const mg_arena *arena, mg_span span, double weight_decay,
                                size_t *n_good)
