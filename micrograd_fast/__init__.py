@@ -28,6 +28,7 @@ from .conditions import (
     where,
 )
 from .config import show_config
+from .custom import CustomOp, custom_op
 from .engine import Value, dot, sum
 from .losses import (
     binary_cross_entropy,
@@ -50,6 +51,7 @@ from .vectors import attention, embedding, layer_norm, linear, rms_norm
 
 __all__ = [
     "MLP",
+    "CustomOp",
     "Index",
     "Layer",
     "Module",
@@ -62,6 +64,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "compile",
     "cross_entropy",
+    "custom_op",
     "dot",
     "embedding",
     "equal",

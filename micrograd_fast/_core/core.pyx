@@ -20,6 +20,7 @@ The parts, in the order in which they build on each other; a test holds them to 
         traversal    the order of a graph's nodes
         operators    forward: operators and operation methods
         construct    Value(...)
+        custom       operations of the user's own
         backward     backward, zero_grad
         looks        who is told of looks at Values: traces and recordings
         attributes   data, grad and the others, repr
@@ -83,6 +84,7 @@ include "value/nodes.pxi"
 include "value/traversal.pxi"
 include "value/operators.pxi"
 include "value/construct.pxi"
+include "value/custom.pxi"
 include "value/backward.pxi"
 include "value/looks.pxi"
 include "value/attributes.pxi"

@@ -133,7 +133,7 @@ PYTHON_LAYERS = [
     {"optim.sgd", "optim.adam", "optim.rmsprop", "optim.adagrad"},
     {"nn"},
     {"tables"},
-    {"io", "conditions", "losses", "optim", "data", "program", "config", "_nests"},
+    {"io", "conditions", "custom", "losses", "optim", "data", "program", "config", "_nests"},
     {"_traces", "vectors"},
     {"tracing", "checking"},
     {"graph", "reference", "reference.engine", "reference.nn"},

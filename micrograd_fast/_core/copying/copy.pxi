@@ -12,8 +12,6 @@
 # looked for in the map, and one that is not there ends the copy with an error. New nodes have no
 # reference until a handle or a user holds them; whatever ends a copy early frees them.
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
-
 
 # What a node's flags say of itself, and not of who holds it
 cdef enum:

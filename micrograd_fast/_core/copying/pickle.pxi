@@ -158,7 +158,11 @@ cdef class _Snapshot:
 cdef object state_for_pickle(object value):
     state = state_of(value)
     attributes = state[0] if isinstance(state, tuple) and len(state) == 2 else state
-    if isinstance(attributes, dict) and BACKWARD in attributes:
+    if (
+        isinstance(attributes, dict)
+        and BACKWARD in attributes
+        and not isinstance(attributes[BACKWARD], CustomOp)
+    ):
         import pickle
 
         raise pickle.PicklingError(

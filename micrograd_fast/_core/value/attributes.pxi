@@ -111,7 +111,7 @@ cdef int set_label(PyObject *self, PyObject *entry, void *closure) except -1:
 
 cdef PyObject *get_backward(PyObject *self, void *closure) except NULL:
     cdef PyObject *own = closure_of(self)
-    if own != NULL:
+    if own != NULL and custom_operation_of(self) is None:
         return new_reference(<object>own)
     return new_reference((<object>self)._propagate)
 
@@ -166,6 +166,9 @@ cdef PyObject *get_local_grads(PyObject *self, void *closure) except NULL:
     cdef mg_status st = MG_OK
     cdef mg_failure failure
     cdef list derivatives = []
+    cdef CustomOp operation = custom_operation_of(self)
+    if operation is not None:
+        return new_reference(tuple(custom_slopes(self, operation)))
     # Before anything is looked up: what is asked here may be the program's own.
     cdef bint only_closure_knows = closure_of(self) != NULL and (
         <object>closure_of(self) != (<object>self)._propagate

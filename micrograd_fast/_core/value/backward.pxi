@@ -6,11 +6,20 @@ cdef extern from "Python.h":
 
 cdef mg_status call_custom(void *context, mg_node node) noexcept:
     """Call the closure that the user has set on a node."""
-    cdef PyObject *closure = closure_of(<PyObject *>arena.handle[node])
+    cdef PyObject *self = <PyObject *>arena.handle[node]
+    cdef PyObject *closure = closure_of(self)
     cdef PyObject *outcome
-    Py_INCREF(closure)
-    outcome = call(closure)
-    Py_DECREF(closure)
+    if custom_operation_of(self) is not None:
+        Py_INCREF(self)
+        # What it raises is pending then, as after any call.
+        outcome = (<PyObject *(*)(PyObject *, PyObject *) noexcept><void *>value_propagate)(
+            self, NULL
+        )
+        Py_DECREF(self)
+    else:
+        Py_INCREF(closure)
+        outcome = call(closure)
+        Py_DECREF(closure)
     if outcome == NULL:
         return MG_CALLBACK
     Py_DECREF(outcome)
@@ -72,6 +81,11 @@ cdef PyObject *value_propagate(PyObject *self, PyObject *unused) except NULL:
     """What ``_backward`` is on a node that the user has not given one."""
     cdef mg_failure failure
     cdef mg_status st
+    operation = custom_operation_of(self)
+    if operation is not None:
+        propagate_custom(self, operation)
+        Py_INCREF(Py_None)
+        return Py_None
     expand_neuron(node_of(self))
     st = mg_backward_node(&arena, node_of(self), &failure)
     if st != MG_OK:
