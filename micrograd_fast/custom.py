@@ -26,8 +26,11 @@ def custom_op(
 ) -> CustomOp:
     """Make an operation on Values from functions of numbers.
 
-    It makes one node, whose ``_op`` is its name. `gradcheck` finds out whether its derivatives are
-    right. The functions must be pure, that is, depend on their arguments alone.
+    It makes one node, whose ``_op`` is its name, wherever other operations do: in a graph, in a
+    traced function, in a program. `gradcheck` finds out whether its derivatives are right.
+
+    The functions must be pure, that is, depend on their arguments alone: a program calls them once
+    for a step that no input reaches, and again to find out which row fails.
 
     Parameters
     ----------
@@ -38,15 +41,17 @@ def custom_op(
         `arity` numbers; or a function for each operand, which returns a number.
     second_derivative : callable, optional
         Takes the same and returns the second derivatives: a number, or `arity` rows of `arity`
-        numbers.
+        numbers. Without it, what needs one is an error.
     name : str, optional
         What ``_op`` reads; by default the name of `forward`.
     arity : int, optional
-        How many operands there are; by default what the signature of `forward` says.
+        How many operands there are; by default as many as there are derivatives in a sequence, or
+        arguments that `forward`, or else `derivative`, must have.
     vectorized : bool, optional
         Whether the functions take arrays of one length, a column for each operand, and return
         such arrays (or a number that holds for all rows). By default they do if `forward` is a
-        NumPy ufunc, SciPy's included.
+        NumPy ufunc, SciPy's included. A program then calls them for many rows at once, and has the
+        graph's bits where theirs do not depend on how long their arrays are.
 
     Returns
     -------
@@ -58,9 +63,11 @@ def custom_op(
     TypeError
         If something that must be callable is not, or the number of operands is not known. When it
         is called: for a wrong number of operands, or a result that is no number. Whatever the
-        functions raise comes through.
+        functions raise comes through; a program says in which row.
     ValueError
         If there are not as many derivatives as operands.
+    NotImplementedError
+        From what needs a second derivative that was not given.
 
     Examples
     --------
@@ -77,7 +84,7 @@ def custom_op(
     """
     if not callable(forward):
         raise TypeError(f"forward must be callable, found {type(forward).__name__}")
-    n = _arity_of(forward) if arity is None else arity
+    n = _arity_of(forward, derivative) if arity is None else arity
     if isinstance(n, bool) or not isinstance(n, int):
         raise TypeError(f"arity must be an int, found {type(n).__name__}")
     if not callable(derivative):
@@ -118,14 +125,26 @@ def _is_ufunc(function: Any) -> bool:
     return is_one and isinstance(types, list) and any(name.endswith("->d") for name in types)
 
 
-def _arity_of(function: Any) -> int:
-    if hasattr(function, "nin") and isinstance(function.nin, int):
-        return function.nin
+def _arity_of(forward: Any, derivative: Any) -> int:
+    """The number of operands, which a built-in function need not tell."""
+    if hasattr(derivative, "__len__"):
+        return len(derivative)
+    for function in (forward, derivative):
+        if isinstance(getattr(function, "nin", None), int):
+            return int(function.nin)
+        n = _n_positional(function)
+        if n is not None:
+            return n
+    raise TypeError(f"arity must be given for {forward!r}, whose signature does not tell it")
+
+
+def _n_positional(function: Any) -> int | None:
+    """How many arguments a function must have, or None if its signature does not say so."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        raise TypeError(f"arity must be given for {function!r}, which has no signature") from None
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return None
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
-        raise TypeError(f"arity must be given for {function!r}, which takes any number of them")
+        return None
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(p.kind in positional and p.default is p.empty for p in parameters)

@@ -7,6 +7,7 @@ call.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import math
@@ -16,13 +17,13 @@ import zipfile
 import zlib
 
 from . import _core
-from ._core import Program
+from ._core import CustomOp, Program
 from .engine import Value
 
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any, BinaryIO, Literal, TypeAlias
 
     import numpy as np
@@ -49,6 +50,8 @@ _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _NAMELESS_FORMAT = "micrograd_fast program 1"
 
 _NAME_COLUMNS = ("names", "name_lengths")
+# Where a program has custom operations.
+_FUNCTION_COLUMNS = ("function_names", "function_name_lengths")
 _FILE_COLUMNS = (
     *_core.TAPE_COLUMNS,
     "candidates",
@@ -62,7 +65,9 @@ _FILE_COLUMNS = (
 )
 
 
-def load_program(path: str | os.PathLike[str]) -> Program:
+def load_program(
+    path: str | os.PathLike[str], *, custom_ops: Mapping[str, CustomOp] | None = None
+) -> Program:
     """Read a program that `Program.save` wrote.
 
     The file is a NumPy archive. For every entry of the graph, operands before users, it has the
@@ -73,11 +78,16 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     "take" to choose from), ``outputs`` (entries), ``n_inputs``, ``is_sequence``, ``fast``,
     ``dtype``, the parameters' ``data``, the bytes of the ``names`` of inputs and parameters in
     UTF-8, one after the other, with their ``name_lengths``, and ``format``, which says what it is.
+    Where the program has custom operations, their ``function_names`` and
+    ``function_name_lengths`` are there, too; a "function" has its place among them in ``k`` and
+    its operands among the candidates, as a "join" does. No code is in the file.
     Whatever else is in the archive is not looked at.
 
     Parameters
     ----------
     path : str or os.PathLike
+    custom_ops : mapping of str to CustomOp, optional
+        The custom operations that the program calls, by name.
 
     Returns
     -------
@@ -89,7 +99,9 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     OSError
         If the file cannot be read.
     ValueError
-        If it is not a program, or damaged.
+        If it is not a program, or damaged, or calls an operation that is not in `custom_ops`.
+    TypeError
+        If `custom_ops` has something else than a `CustomOp` for one.
 
     Examples
     --------
@@ -102,17 +114,47 @@ def load_program(path: str | os.PathLike[str]) -> Program:
     >>> program([4.0])
     8.0
     """
-    with open(os.fspath(path), "rb") as file:
-        try:
-            # NumPy would take anything else for a pickle, and advise how to trust it.
-            if file.peek(4)[:4] != b"PK\x03\x04":
-                raise ValueError("it is no NumPy archive")
-            return _program_of_columns(_read_columns(file))
-        except (*_DAMAGE, OSError) as error:
-            # A place in the file that is before its beginning is damage, too.
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise
-            raise ValueError(f"{os.fspath(path)} is not a program: {error}") from error
+    with open(os.fspath(path), "rb") as file, _damage_as_value_error(path):
+        # NumPy would take anything else for a pickle, and advise how to trust it.
+        if file.peek(4)[:4] != b"PK\x03\x04":
+            raise ValueError("it is no NumPy archive")
+        columns = _read_columns(file)
+        names = _names_of_columns(columns, *_FUNCTION_COLUMNS)
+    functions = _functions_called(names, custom_ops)
+    with _damage_as_value_error(path):
+        return _program_of_columns(columns, functions)
+
+
+@contextlib.contextmanager
+def _damage_as_value_error(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except (*_DAMAGE, OSError) as error:
+        # A place in the file that is before its beginning is damage, too.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{os.fspath(path)} is not a program: {error}") from error
+
+
+def _functions_called(
+    names: Sequence[str], custom_ops: Mapping[str, CustomOp] | None
+) -> tuple[CustomOp, ...]:
+    """The custom operations of these names."""
+    given = {} if custom_ops is None else custom_ops
+    functions = []
+    for name in names:
+        if name not in given:
+            raise ValueError(
+                f"custom_ops must have the operation {name!r}, which the program calls,"
+                f" found {', '.join(map(repr, given)) or 'none'}"
+            )
+        operation = given[name]
+        if not isinstance(operation, CustomOp):
+            raise TypeError(
+                f"custom_ops[{name!r}] must be a CustomOp, found {type(operation).__name__}"
+            )
+        functions.append(operation)
+    return tuple(functions)
 
 
 def _read_columns(file: BinaryIO) -> dict[str, npt.NDArray[Any]]:
@@ -140,7 +182,8 @@ def _read_columns(file: BinaryIO) -> dict[str, npt.NDArray[Any]]:
         if found not in (_core.PROGRAM_FORMAT, _NAMELESS_FORMAT):
             raise ValueError(f"its format must be {_core.PROGRAM_FORMAT!r}, found {found!r}")
         wanted = _FILE_COLUMNS if found == _NAMELESS_FORMAT else (*_FILE_COLUMNS, *_NAME_COLUMNS)
-        return {name: read(name) for name in wanted}
+        optional = [name for name in _FUNCTION_COLUMNS if f"{name}.npy" in members]
+        return {name: read(name) for name in (*wanted, *optional)}
 
 
 def _array_of(content: bytes, name: str) -> npt.NDArray[Any]:
@@ -167,7 +210,9 @@ def _array_of(content: bytes, name: str) -> npt.NDArray[Any]:
     return numpy.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
 
 
-def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
+def _program_of_columns(
+    columns: dict[str, npt.NDArray[Any]], functions: tuple[CustomOp, ...]
+) -> Program:
     tape: dict[str, Any] = {
         # Only the order of the bytes may be another one: a cast would hide damage.
         name: columns[name].astype(code, casting="equiv").tobytes()
@@ -184,22 +229,26 @@ def _program_of_columns(columns: dict[str, npt.NDArray[Any]]) -> Program:
     tape["dtype"] = str(columns["dtype"])
     data = columns["data"].astype("d", casting="equiv")
     if "names" in columns:
-        names = _names_of_columns(columns)
+        names = _names_of_columns(columns, *_NAME_COLUMNS)
         tape["input_names"] = names[: tape["n_inputs"]]
         tape["parameter_names"] = names[tape["n_inputs"] :]
-    return _core.program_of_tape(Program, tape, data.tolist())
+    return _core.program_of_tape(Program, tape, data.tolist(), functions)
 
 
-def _names_of_columns(columns: dict[str, npt.NDArray[Any]]) -> tuple[str, ...]:
-    """The names of the inputs, then those of the parameters."""
-    text = columns["names"].astype("B", casting="equiv").tobytes()
-    lengths = columns["name_lengths"].astype("I", casting="equiv").tolist()
+def _names_of_columns(
+    columns: dict[str, npt.NDArray[Any]], text_column: str, length_column: str
+) -> tuple[str, ...]:
+    """Names whose bytes stand one after the other; none where there is no such column."""
+    if text_column not in columns:
+        return ()
+    text = columns[text_column].astype("B", casting="equiv").tobytes()
+    lengths = columns[length_column].astype("I", casting="equiv").tolist()
     names, end = [], 0
     for length in lengths:
         begin, end = end, end + length
         names.append(text[begin:end].decode("utf-8", "surrogatepass"))
     if end != len(text):
-        raise ValueError(f"its 'names' must have {end} bytes, found {len(text)}")
+        raise ValueError(f"its {text_column!r} must have {end} bytes, found {len(text)}")
     return tuple(names)
 
 
@@ -262,9 +311,9 @@ def compile(
     ValueError
         If there is no output; an input or parameter is computed or given twice, or a parameter of
         the graph not among those given; there are not as many names as there are Values; a node
-        has a Python ``_backward``, no operation that could be done again, or data that was
-        assigned after it had been computed; or `dtype` is neither of the two, or "float32"
-        without `fast`.
+        has a Python ``_backward`` (`custom_op` makes operations that may be there), no operation
+        that could be done again, or data that was assigned after it had been computed; or `dtype`
+        is neither of the two, or "float32" without `fast`.
 
     Examples
     --------

@@ -169,7 +169,7 @@ def test_the_number_of_derivatives_must_be_that_of_operands():
     with pytest.raises(TypeError, match="derivative of op must return 2 numbers, found float"):
         custom_op(product_of_powers, lambda a, b: a, name="op")(Value(1.0), 2.0).backward()
     with pytest.raises(ValueError, match="derivative must have 2 functions, found 1"):
-        custom_op(product_of_powers, [math.sin])
+        custom_op(product_of_powers, [math.sin], arity=2)
 
 
 def test_what_cannot_be_an_operation_is_refused():
@@ -182,12 +182,14 @@ def test_what_cannot_be_an_operation_is_refused():
     with pytest.raises(TypeError, match="second_derivative must be callable, found int"):
         custom_op(math.sin, math.cos, 1)
     with pytest.raises(TypeError, match="arity must be given for"):
-        custom_op(math.hypot, lambda a, b: (a, b))
+        custom_op(math.hypot, lambda *numbers: numbers)
     with pytest.raises(TypeError, match="arity must be an int, found float"):
         custom_op(math.sin, math.cos, arity=1.0)
     with pytest.raises(ValueError, match="arity must be at least 1, found 0"):
         custom_op(lambda: 1.0, lambda: ())
-    assert custom_op(math.hypot, lambda a, b: (a, b), arity=2).arity == 2
+    assert custom_op(math.hypot, lambda *numbers: numbers, arity=2).arity == 2
+    assert custom_op(math.log, lambda x: 1.0 / x).arity == 1
+    assert custom_op(lambda *x: 1.0, [math.sin, math.cos]).arity == 2
 
 
 def test_exceptions_come_through():

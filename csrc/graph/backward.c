@@ -36,6 +36,7 @@ static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *fai
     case MG_LEAF:
     case MG_NEURON: /* in runs, by mg_call_backward */
     case MG_JOIN:
+    case MG_FUNCTION:
     case MG_N_OPS:
         break;
     case MG_TAKE:

@@ -19,6 +19,7 @@ const mg_op_info mg_ops[MG_N_OPS] = {
                    .wanted = "",
                    .doc = "A weighted sum and its activation."},
     [MG_JOIN] = {.name = "join", .label = "", .wanted = "", .doc = "Values to choose from."},
+    [MG_FUNCTION] = {.name = "function", .label = "", .wanted = "", .doc = "Custom operation."},
     [MG_TAKE] = {.name = "take",
                  .label = "take",
                  .wanted = "",
@@ -236,6 +237,7 @@ double mg_op_adjoint_b(mg_op op, double a, double b, double k, double h, double 
     case MG_LOCAL:
     case MG_NEURON:
     case MG_JOIN:
+    case MG_FUNCTION:
     case MG_TAKE:
     case MG_N_OPS:
         break;
@@ -256,6 +258,7 @@ mg_second mg_op_second(mg_op op, double a, double b, double k, double h, double 
     case MG_LOCAL:
     case MG_NEURON:
     case MG_JOIN:
+    case MG_FUNCTION:
     case MG_TAKE:
     case MG_N_OPS:
         break;

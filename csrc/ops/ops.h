@@ -18,15 +18,17 @@
 _Static_assert(FLT_EVAL_METHOD == 0, "doubles must be evaluated as doubles (use SSE2 on x86)");
 #endif
 
-/* Five kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
+/* Six kinds of node have no row in the table: a LEAF computes nothing; a LOCAL node has any
  * number of operands and carries its derivatives as numbers (or none at all); a NEURON stands for
  * a whole weighted sum and its activation (layer/call.h); a JOIN is a list of operands, which a
- * TAKE chooses one of by an index (nodes/take.h). */
+ * TAKE chooses one of by an index (nodes/take.h); a FUNCTION, which is in programs alone, is
+ * computed by whoever calls them (program/functions.h). */
 typedef enum {
     MG_LEAF,
     MG_LOCAL,
     MG_NEURON,
     MG_JOIN,
+    MG_FUNCTION,
     MG_TAKE,
 #define OP(ID, ...) MG_##ID,
 #include "ops/ops.def"
@@ -127,6 +129,7 @@ static MG_ALWAYS_INLINE double mg_known_op_value(mg_op op, double a, double b, d
     case MG_LOCAL:
     case MG_NEURON:
     case MG_JOIN:
+    case MG_FUNCTION:
     case MG_TAKE:
     case MG_N_OPS:
         break;
@@ -155,6 +158,7 @@ static inline double mg_op_adjoint_a(mg_op op, double a, double b, double k, dou
     case MG_LOCAL:
     case MG_NEURON:
     case MG_JOIN:
+    case MG_FUNCTION:
     case MG_TAKE:
     case MG_N_OPS:
         break;

@@ -44,15 +44,22 @@ static void find_sweep(const mg_schedule *s, uint32_t root, sweep *w) {
     for (uint32_t i = 0; i < w->n; i++) w->position[w->entries[i]] = i;
 }
 
+/* What an entry gives shares to; those of a TAKE's JOIN are the TAKE's. */
+static uint32_t shares_of(const mg_schedule *s, uint32_t i, const uint32_t **operands) {
+    const uint32_t n = mg_operands_of(s, i, operands);
+    return s->kind[i] == MG_KIND_JOIN ? 0 : n;
+}
+
 /* A sum gives all its shares at its top. That is too early for a share that another entry's must
  * come before: one that stands between the top and the sum's own product. `last` is where an
  * entry was last given a share, UINT32_MAX for none, before and after. */
 static void check_sums_in_sweep(mg_schedule *s, const sweep *w, uint32_t *last) {
     for (uint32_t p = 0; p < w->n; p++) {
         const uint32_t i = w->entries[p];
-        const mg_entry *e = &s->entry[i];
-        for (uint8_t j = 0; j < e->arity; j++) {
-            const uint32_t operand = j == 0 ? e->a : e->b;
+        const uint32_t *operands;
+        const uint32_t n_operands = shares_of(s, i, &operands);
+        for (uint32_t j = 0; j < n_operands; j++) {
+            const uint32_t operand = operands[j];
             if (s->kind[operand] == MG_KIND_INNER) continue;
             if (s->kind[i] == MG_KIND_INNER && last[operand] != UINT32_MAX) {
                 mg_sum *sum = &s->sums[s->sum_of[i]];
@@ -62,8 +69,9 @@ static void check_sums_in_sweep(mg_schedule *s, const sweep *w, uint32_t *last) 
         }
     }
     for (uint32_t p = 0; p < w->n; p++) {
-        const mg_entry *e = &s->entry[w->entries[p]];
-        for (uint8_t j = 0; j < e->arity; j++) last[j == 0 ? e->a : e->b] = UINT32_MAX;
+        const uint32_t *operands;
+        const uint32_t n_operands = shares_of(s, w->entries[p], &operands);
+        for (uint32_t j = 0; j < n_operands; j++) last[operands[j]] = UINT32_MAX;
     }
 }
 
@@ -127,8 +135,8 @@ void mg_adjoint_plan_check_sums(mg_schedule *s) {
 /* One share of a leaf that has several, or of a TAKE, and where it stands in the order. */
 typedef struct {
     uint32_t leaf; /* entry; that of the TAKE */
-    uint32_t order;
     mg_slot slot;
+    uint64_t order;
 } use;
 
 typedef struct {
@@ -148,8 +156,13 @@ typedef struct {
     uint8_t *met_join, *has_parameters;
     mg_slot **to;
     uint8_t *chosen; /* parameters that are candidates of TAKEs of the way back */
-    uint32_t n_steps, n_blocks, n_takes, n_runs, n_rows;
+    uint32_t n_steps, n_blocks, n_takes, n_functions, n_runs, n_rows;
 } planner;
+
+/* Where the share of an entry's operand stands among all shares. */
+static uint64_t order_of(const planner *p, uint32_t i, uint32_t operand) {
+    return (uint64_t)p->sweep.position[i] << 32 | operand;
+}
 
 /* Whether the shares of an entry come into one slot, in order. */
 static int adds_in_order(const planner *p, uint32_t i) {
@@ -180,11 +193,11 @@ static mg_run_key run_after_shares(planner *p, uint32_t i) {
     mg_run_key latest = p->last_key[i];
     if (e->op == MG_TAKE) return run_after_candidates(p, e, latest);
     if (!mg_goes_back_whole(s, i)) {
-        latest = later(p, e->a, latest);
-        if (e->arity == 2) latest = later(p, e->b, latest);
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_operands_of(s, i, &operands);
+        for (uint32_t j = 0; j < n_operands; j++) latest = later(p, operands[j], latest);
         const mg_run_key run = mg_run_not_before(latest, e->op);
-        p->last_key[e->a] = run;
-        if (e->arity == 2) p->last_key[e->b] = run;
+        for (uint32_t j = 0; j < n_operands; j++) p->last_key[operands[j]] = run;
         return run;
     }
     const mg_sum *sum = &s->sums[s->sum_of[i]];
@@ -205,15 +218,15 @@ static mg_slot take_slot(planner *p) {
     return p->n_free > 0 ? p->free[--p->n_free] : p->plan->n_slots++;
 }
 
-static mg_slot take_use(planner *p, uint32_t leaf, uint32_t order) {
+static mg_slot take_use(planner *p, uint32_t leaf, uint64_t order) {
     const mg_slot slot = p->plan->n_slots++;
-    p->uses[p->n_uses++] = (use){leaf, order, slot};
+    p->uses[p->n_uses++] = (use){leaf, slot, order};
     return slot;
 }
 
 /* Where a share of an operand goes, and what it is added to. `follow` takes slots that follow
  * each other. */
-static mg_slot target(planner *p, uint32_t operand, uint32_t order, int follow, mg_slot *from) {
+static mg_slot target(planner *p, uint32_t operand, uint64_t order, int follow, mg_slot *from) {
     const mg_schedule *s = p->s;
     *from = MG_ADJOINT_ZERO;
     if (s->kind[operand] == MG_KIND_CONSTANT || !s->active[operand]) return MG_ADJOINT_UNWANTED;
@@ -231,14 +244,26 @@ static mg_slot target(planner *p, uint32_t operand, uint32_t order, int follow, 
 static void emit_back_step(planner *p, uint32_t i, mg_back_step *step) {
     const mg_schedule *s = p->s;
     const mg_entry *e = &s->entry[i];
-    const uint32_t order = 2 * p->sweep.position[i];
     *step = (mg_back_step){.entry = i, .g = p->adjoint[i], .a = value_slot(s, e->a)};
     if (s->kind[i] != MG_KIND_INNER) step->y = value_slot(s, i);
-    step->a_to = target(p, e->a, order, 0, &step->a_from);
+    step->a_to = target(p, e->a, order_of(p, i, 0), 0, &step->a_from);
     if (e->arity == 2) {
         step->b = value_slot(s, e->b);
-        step->b_to = target(p, e->b, order + 1, 0, &step->b_from);
+        step->b_to = target(p, e->b, order_of(p, i, 1), 0, &step->b_from);
     }
+    p->free[p->n_free++] = p->adjoint[i];
+}
+
+static void emit_back_function(planner *p, uint32_t i, mg_back_function *function) {
+    const mg_schedule *s = p->s;
+    const uint32_t *operands;
+    const uint32_t n = mg_operands_of(s, i, &operands);
+    *function = (mg_back_function){.entry = i, .n_operands = n, .g = p->adjoint[i]};
+    function->to = mg_pool_take(&p->plan->pool, n, sizeof *function->to);
+    function->from = mg_pool_take(&p->plan->pool, n, sizeof *function->from);
+    if (p->plan->pool.failed) return;
+    for (uint32_t j = 0; j < n; j++)
+        function->to[j] = target(p, operands[j], order_of(p, i, j), 0, &function->from[j]);
     p->free[p->n_free++] = p->adjoint[i];
 }
 
@@ -290,16 +315,16 @@ static void emit_back_take(planner *p, uint32_t i, mg_back_take *take) {
         p->has_parameters[e->a] = choose_parameters(p, join);
     }
     take->to = p->to[e->a];
-    if (p->has_parameters[e->a]) take->kept = take_use(p, i, 2 * p->sweep.position[i]);
+    if (p->has_parameters[e->a]) take->kept = take_use(p, i, order_of(p, i, 0));
     p->free[p->n_free++] = p->adjoint[i];
 }
 
 /* Where the share of a weight stands in the order. */
-static uint32_t weight_order(const planner *p, const mg_sum *sum, uint32_t j) {
+static uint64_t weight_order(const planner *p, const mg_sum *sum, uint32_t j) {
     const mg_schedule *s = p->s;
     const uint32_t i = j < sum->n_in ? sum->products[j] : sum->first_addition;
     const uint32_t leaf = j < sum->n_in ? sum->w[j] : sum->start;
-    return 2 * p->sweep.position[i] + (s->entry[i].a != leaf);
+    return order_of(p, i, s->entry[i].a != leaf);
 }
 
 static void give_weights_slots(planner *p, const mg_sum *sum, mg_slot *w_to) {
@@ -441,6 +466,10 @@ static void emit(planner *p, const mg_unit *units, uint32_t n_units) {
             *run = (mg_step_run){p->n_takes, end - first, MG_TAKE};
             for (uint32_t u = first; u < end && !plan->pool.failed; u++)
                 emit_back_take(p, units[u].entry, &plan->takes[p->n_takes++]);
+        } else if (s->entry[units[first].entry].op == MG_FUNCTION) {
+            *run = (mg_step_run){p->n_functions, end - first, MG_FUNCTION};
+            for (uint32_t u = first; u < end && !plan->pool.failed; u++)
+                emit_back_function(p, units[u].entry, &plan->functions[p->n_functions++]);
         } else {
             *run = (mg_step_run){p->n_steps, end - first, s->entry[units[first].entry].op};
             for (uint32_t u = first; u < end; u++)
@@ -457,7 +486,7 @@ static void take_rooms(planner *p) {
     p->last_key = mg_pool_take(&p->work, n, sizeof *p->last_key);
     p->adjoint = mg_pool_take(&p->work, n, sizeof *p->adjoint);
     p->free = mg_pool_take(&p->work, n, sizeof *p->free);
-    p->uses = mg_pool_take(&p->work, 2 * n, sizeof *p->uses);
+    p->uses = mg_pool_take(&p->work, 2 * n + p->s->program->tape.n_candidates, sizeof *p->uses);
     p->reached = mg_pool_take(&p->work, n, sizeof *p->reached);
     p->met_join = mg_pool_take(&p->work, n, sizeof *p->met_join);
     p->has_parameters = mg_pool_take(&p->work, n, sizeof *p->has_parameters);
@@ -486,7 +515,7 @@ static void mark_joined_inputs(planner *p) {
 
 /* How many of the units are of a kind of their own. */
 typedef struct {
-    uint32_t sums, takes;
+    uint32_t sums, takes, functions;
 } special_units;
 
 /* The units that give shares, run by run. */
@@ -509,6 +538,7 @@ static mg_unit *find_units(planner *p, uint32_t root, uint32_t *n_units, special
         if (s->kind[entry] == MG_KIND_INNER && !s->sums[s->sum_of[entry]].apart) continue;
         special->sums += mg_goes_back_whole(s, entry);
         special->takes += s->entry[entry].op == MG_TAKE;
+        special->functions += s->entry[entry].op == MG_FUNCTION;
         units[(*n_units)++] = (mg_unit){.key = run_after_shares(p, entry), .entry = entry};
     }
     mg_sort_units(units, *n_units, room);
@@ -521,14 +551,15 @@ static void make(planner *p, uint32_t root) {
     take_rooms(p);
     if (p->work.failed) return;
     uint32_t n_units = 0;
-    special_units special = {0, 0};
+    special_units special = {0};
     const mg_unit *units = find_units(p, root, &n_units, &special);
     if (!units) return;
     plan->runs = mg_pool_take(&plan->pool, n_units, sizeof(mg_step_run));
-    plan->steps =
-        mg_pool_take(&plan->pool, n_units - special.sums - special.takes, sizeof(mg_back_step));
+    const uint32_t n_special = special.sums + special.takes + special.functions;
+    plan->steps = mg_pool_take(&plan->pool, n_units - n_special, sizeof(mg_back_step));
     plan->sums = mg_pool_take(&plan->pool, special.sums, sizeof(mg_back_sums));
     plan->takes = mg_pool_take(&plan->pool, special.takes, sizeof(mg_back_take));
+    plan->functions = mg_pool_take(&plan->pool, special.functions, sizeof(mg_back_function));
     plan->input_slots = mg_pool_take(&plan->pool, n_inputs, sizeof(mg_slot));
     if (plan->pool.failed) return;
     plan->n_slots = MG_N_SPECIAL_ADJOINTS;

@@ -2,6 +2,7 @@
 #include "program/diagnose.h"
 
 #include "base/memory.h"
+#include "program/functions.h"
 #include "program/steps.h"
 
 #include <string.h>
@@ -19,6 +20,7 @@ static void collect_parameters(const mg_program *program, const mg_workspace *wo
 /* What going through a strip in the order of the graph needs. */
 typedef struct {
     const mg_tape *tape;
+    const mg_batch *batch;
     double *parameters; /* as the workspace has them */
     double *values;     /* by entry */
     uint8_t *needed;    /* by an output; a tape from elsewhere may have more */
@@ -56,6 +58,26 @@ static mg_status recount_take(const recount *c, uint32_t i, mg_replay_failure *f
     return MG_OK;
 }
 
+static mg_status recount_function(const recount *c, uint32_t i, mg_function_part part,
+                                  mg_replay_failure *failure) {
+    const mg_entry *e = &c->tape->entries[i];
+    double *const room = mg_calloc(e->b + mg_function_results(part, e->b), sizeof *room);
+    if (!room) return MG_NO_MEMORY;
+    for (uint32_t j = 0; j < e->b; j++) room[j] = c->values[c->tape->candidates[e->a + j]];
+    mg_function_call call = {.function = (uint32_t)e->k,
+                             .part = part,
+                             .n_rows = 1,
+                             .operands = room,
+                             .results = room + e->b,
+                             .goes_on = c->batch->goes_on};
+    const mg_status st = c->batch->functions->call(c->batch->functions->context, &call);
+    if (st == MG_OK && part == MG_FUNCTION_VALUE) c->values[i] = *call.results;
+    *failure = (mg_replay_failure){
+        .entry = i, .a = (double)call.reason, .derivative = part != MG_FUNCTION_VALUE};
+    mg_free(room);
+    return st;
+}
+
 /* Go through the sweep of one row. */
 static mg_status recount_sweep(const recount *c, mg_replay_failure *failure) {
     const mg_tape *tape = c->tape;
@@ -70,8 +92,14 @@ static mg_status recount_sweep(const recount *c, mg_replay_failure *failure) {
             c->reached[chosen(c, e)] = 1;
             continue;
         }
-        c->reached[e->a] = 1;
-        if (e->arity == 2) c->reached[e->b] = 1;
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_entry_operands(e, tape->candidates, &operands);
+        for (uint32_t j = 0; j < n_operands; j++) c->reached[operands[j]] = 1;
+        if (e->op == MG_FUNCTION) {
+            const mg_status st = recount_function(c, i, MG_FUNCTION_SLOPES, failure);
+            if (st != MG_OK) return st;
+            continue;
+        }
         const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
         const mg_status st = mg_try_entry(e, a, b, values[i], 1);
         if (st == MG_OK) continue;
@@ -102,6 +130,11 @@ static mg_status recount_row(const recount *c, const double *inputs, int backwar
             if (st != MG_OK) return st;
             continue;
         }
+        if (e->op == MG_FUNCTION) {
+            st = recount_function(c, i, MG_FUNCTION_VALUE, failure);
+            if (st != MG_OK) return st;
+            continue;
+        }
         const double a = values[e->a], b = e->arity == 2 ? values[e->b] : e->k;
         values[i] = mg_op_value((mg_op)e->op, a, b, e->k, e->h, &st);
         if (st != MG_OK) {
@@ -124,6 +157,7 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
         st = MG_NO_MEMORY;
     } else {
         recount c = {.tape = tape,
+                     .batch = strip->batch,
                      .parameters = rows + n_inputs * n_rows,
                      .values = rows + n_inputs * n_rows + tape->n_parameters,
                      .needed = marks,

@@ -12,6 +12,9 @@
  * A TAKE is a step of its own kind (program/takes.h): it costs the same however many candidates it
  * has. Candidates that are leaves have no lanes but a number each, beside the weights.
  *
+ * A FUNCTION is another one (program/functions.h): the caller computes it, row by row or a column
+ * at a time. It is neither folded nor shared.
+ *
  * A *sum* is start + w[0]*x[0] + w[1]*x[1] + ..., from left to right, whose w are leaves. Sums of
  * the same x make a block: the neurons of a layer, be it a layer or written by hand.
  */
@@ -61,11 +64,18 @@ typedef struct {
     mg_slot *w_to; /* n_rows * (n_in + 1) slots of uses; NULL: add up at the weights' places */
 } mg_back_sums;
 
-/* Where the value of a JOIN's candidate is: one number for each lane, or a weight's place. */
+/* Where the value of a listed operand is: one number for each lane, or a weight's place. */
 typedef struct {
     uint32_t at; /* slot, or place */
     int in_lanes;
 } mg_source;
+
+/* A FUNCTION on its way back. */
+typedef struct {
+    uint32_t entry, n_operands;
+    mg_slot g;          /* the node's adjoint */
+    mg_slot *to, *from; /* each operand's adjoint becomes `from` plus the share */
+} mg_back_function;
 
 /* A TAKE on its way back. */
 typedef struct {
@@ -101,6 +111,7 @@ typedef struct {
     mg_back_step *steps;
     mg_back_sums *sums;
     mg_back_take *takes;
+    mg_back_function *functions;
     mg_slot n_slots, root;
     mg_slot *use_slots;
     mg_uses *parameters, *inputs;
@@ -122,7 +133,7 @@ typedef struct {
 
     mg_entry *entries;         /* the tape's, with constants folded, and what the outputs needed */
     mg_immediates *immediates; /* theirs */
-    mg_source *sources;        /* of the tape's candidates, where a JOIN is needed */
+    mg_source *sources;        /* of the tape's candidates, where what lists them is needed */
     mg_step_run *runs;         /* n_uniform, then n_variable */
     uint32_t n_uniform, n_variable;
     mg_step *steps;

@@ -251,6 +251,7 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
         mg_status st = run_strip(&strip);
         if (strip.tangent_status != MG_OK) *failure = strip.failure;
         if (strip.tangent_status != MG_OK) return st;
+        if (st == MG_CALLBACK || st == MG_NO_MEMORY) return st;
         if (st != MG_OK) return mg_find_failure(&strip, st, failure);
         if (watch) st = ask(watch, program->stats.n_nodes * lanes);
         if (st != MG_OK) return st;

@@ -14,6 +14,32 @@ typedef struct {
     double *of_values;     /* n_rows * n_outputs of a batch that does not go back, or NULL */
 } mg_tangent;
 
+/* What can be asked of a function of the caller's: its value, the derivative by each operand, the
+ * second derivative by each two of them. */
+typedef enum { MG_FUNCTION_VALUE, MG_FUNCTION_SLOPES, MG_FUNCTION_SECONDS } mg_function_part;
+
+/* One call of such a function: operand i of row r is operands[i * n_rows + r], result j is
+ * results[j * n_rows + r], where the second derivative by operands i and j is number
+ * i * n_operands + j. */
+typedef struct {
+    uint32_t function;
+    mg_function_part part;
+    size_t n_rows;
+    const double *operands;
+    double *results; /* zeros */
+    int goes_on;     /* a row that has no result has nan, and is no failure */
+    size_t row,
+        reason; /* of a failure: the first row that has one, and the caller's number of it */
+} mg_function_call;
+
+/* The functions of a program. `call` answers MG_OK; MG_FUNCTION_FAILED; or MG_NO_MEMORY or
+ * MG_CALLBACK, which end the replay at once. A function may be called again for a row that it has
+ * been called for: what it gives must depend on the operands alone. */
+typedef struct {
+    mg_status (*call)(void *context, mg_function_call *call);
+    void *context;
+} mg_functions;
+
 /* What is asked for. */
 typedef struct {
     const char *rows;                    /* of doubles */
@@ -30,6 +56,7 @@ typedef struct {
     int add_to_parameters;     /* added to those that the parameters have */
     int goes_on;               /* what fails is what C makes of it, inf or nan, and no error */
     const mg_tangent *tangent; /* products with the Hessian instead of gradients, or NULL */
+    const mg_functions *functions; /* where the program has some */
 } mg_batch;
 
 /* Ask for nothing yet. Field by field: compilers clear a whole record of this size with an
@@ -46,13 +73,14 @@ static inline void mg_batch_clear(mg_batch *batch) {
     batch->input_gradients = batch->parameter_rows = batch->parameter_sums = NULL;
     batch->add_to_parameters = batch->goes_on = 0;
     batch->tangent = NULL;
+    batch->functions = NULL;
 }
 
 /* The first row that fails, and the first entry that does in it. */
 typedef struct {
     size_t row;
     uint32_t entry;
-    double a, b;
+    double a, b;    /* of a caller's function, a is the reason */
     int derivative; /* 0 of the value, 1 of a slope, 2 of a second derivative */
 } mg_replay_failure;
 

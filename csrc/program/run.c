@@ -5,8 +5,9 @@
 #define LONG_REPLAY 2000
 
 /* The tries of a call: others may write between reading and writing back in the first; only the
- * host's own check can in the second; nothing can in the last, which asks nobody. */
-enum { UNLOCKED, LOCKED, ALONE };
+ * host's own check can in the second; nothing can in the last, which asks nobody, unless the
+ * program has functions of the caller's. */
+enum { UNLOCKED, LOCKED, ALONE, N_TRIES };
 
 static mg_status ask_locked(void *context) {
     const mg_host *host = context;
@@ -23,7 +24,8 @@ static mg_status ask_unlocked(void *context) {
 
 static mg_status replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                         mg_host *host, int try, mg_replay_failure *failure) {
-    const int unlocked = try == UNLOCKED && batch->n_rows * program->stats.n_nodes >= LONG_REPLAY;
+    const int unlocked = try == UNLOCKED && program->tape.n_functions == 0 &&
+                         batch->n_rows * program->stats.n_nodes >= LONG_REPLAY;
     host->watch.ask = unlocked ? ask_unlocked : ask_locked;
     host->watch.context = host;
     if (unlocked) host->unlock(host->context);
@@ -67,7 +69,8 @@ mg_status mg_program_run(mg_program *program, mg_arena *arena, const mg_batch *b
     mg_status st = MG_OK;
     int done = 0;
     for (int try = UNLOCKED; st == MG_OK && !done; try++)
-        st = attempt(program, workspace, arena, batch, host, try, &done, failure);
+        st = try == N_TRIES ? MG_INTERFERENCE
+                            : attempt(program, workspace, arena, batch, host, try, &done, failure);
     mg_workspace_give(program, workspace);
     return st;
 }

@@ -4,7 +4,9 @@
  * The arena, the program and its workspaces are guarded by a lock of the caller's. A long replay
  * gives it up, as it works on copies. What others have done to the gradients meanwhile is found at
  * the end: the call then starts over, and keeps the lock, so that it ends however often they do.
- */
+ *
+ * A program with functions of the caller's keeps the lock, as these want it. What they do to the
+ * gradients is found in the same way; MG_INTERFERENCE says that they do it every time. */
 #ifndef MG_RUN_H
 #define MG_RUN_H
 

@@ -135,11 +135,11 @@ static void emit_block(mg_schedule *s, const mg_unit *units, uint32_t n, mg_sums
     if (n_in > program->largest_block) program->largest_block = n_in;
 }
 
-/* The first operand of a TAKE, a JOIN, has no value. */
+/* The first operand of a TAKE, a JOIN, has no value; those of a FUNCTION are listed. */
 static void emit_step(mg_schedule *s, uint32_t i, mg_step *step) {
     const mg_entry *e = &s->entry[i];
     *step = (mg_step){.entry = i};
-    if (e->op != MG_TAKE) step->a = value_slot(s, e->a);
+    if (e->op != MG_TAKE && e->arity > 0) step->a = value_slot(s, e->a);
     if (e->arity == 2) step->b = value_slot(s, e->b);
     step->y = s->slot[i] = s->program->n_slots++;
 }
@@ -175,10 +175,19 @@ static void place_candidates(mg_schedule *s, uint32_t n_places) {
         if (s->place[i] != UINT32_MAX) place_weight(s, s->place[i], i);
 }
 
-/* Where the candidates of all JOINs are; after everything has got its slot. */
+/* A FUNCTION's operands have lanes. */
+static void find_function_sources(mg_schedule *s, uint32_t i) {
+    const mg_entry *e = &s->entry[i];
+    for (uint32_t j = 0; j < e->b; j++)
+        s->program->sources[e->a + j] = (mg_source){value_slot(s, s->candidates[e->a + j]), 1};
+}
+
+/* Where all listed operands are; after everything has got its slot. */
 static void find_sources(mg_schedule *s) {
     mg_program *program = s->program;
     for (uint32_t i = 0; i < s->n; i++) {
+        if (s->kind[i] == MG_KIND_STEP && s->entry[i].op == MG_FUNCTION)
+            find_function_sources(s, i);
         const mg_entry *join = &s->entry[i];
         for (uint32_t j = 0; s->kind[i] == MG_KIND_JOIN && j < join->b; j++) {
             const uint32_t candidate = s->candidates[join->a + j];

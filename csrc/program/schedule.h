@@ -37,7 +37,7 @@ typedef struct mg_schedule {
 
     uint32_t n;           /* entries, those that the outputs have been given included */
     mg_entry *entry;      /* a copy, with constants folded */
-    uint32_t *candidates; /* of the JOINs: a copy, too */
+    uint32_t *candidates; /* listed operands: a copy, too */
     uint8_t *kind;        /* mg_kind */
     uint8_t *is_output;
     uint8_t *variable; /* depends on an input */

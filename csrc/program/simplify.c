@@ -82,8 +82,8 @@ static void share(mg_schedule *s) {
     if (s->work.failed) return;
     for (uint32_t i = 0; i < s->n; i++) {
         s->twin[i] = i;
-        if (s->kind[i] != MG_KIND_STEP) continue;
         const mg_entry *e = &s->entry[i];
+        if (s->kind[i] != MG_KIND_STEP || e->op == MG_FUNCTION) continue;
         const uint64_t operands = mix(mix(e->op, s->twin[e->a]), e->arity > 1 ? s->twin[e->b] : 0);
         s->twin[i] =
             first_like(s, &table, mix_number(mix_number(operands, e->k), e->h), i, same_step);
@@ -117,7 +117,7 @@ static void classify(mg_schedule *s, uint32_t n_entries) {
             s->kind[i] = MG_KIND_JOIN;
         } else {
             s->kind[i] = MG_KIND_STEP;
-            fold(s, i);
+            if (s->entry[i].op != MG_FUNCTION) fold(s, i);
         }
     }
 }
@@ -157,10 +157,14 @@ static void drop_unused(mg_schedule *s) {
     }
 }
 
-/* A step on constants alone is one that would raise, because it was not folded: its slopes are
+/* A step on constants alone is one that may raise, because it was not folded: its slopes are
  * computed like those that somebody wants, for the call to say so. */
-static int is_unfolded(const mg_schedule *s, const mg_entry *e) {
-    return is_constant(s, e->a) && (e->arity < 2 || is_constant(s, e->b));
+static int is_unfolded(const mg_schedule *s, uint32_t i) {
+    const uint32_t *operands;
+    const uint32_t n_operands = mg_operands_of(s, i, &operands);
+    for (uint32_t j = 0; j < n_operands; j++)
+        if (!is_constant(s, operands[j])) return 0;
+    return 1;
 }
 
 static void mark_dependence(mg_schedule *s) {
@@ -168,7 +172,7 @@ static void mark_dependence(mg_schedule *s) {
         const mg_entry *e = &s->entry[i];
         s->variable[i] = s->kind[i] == MG_KIND_INPUT;
         s->active[i] = s->kind[i] == MG_KIND_INPUT || s->kind[i] == MG_KIND_PARAMETER ||
-                       (s->kind[i] == MG_KIND_STEP && is_unfolded(s, e));
+                       (s->kind[i] == MG_KIND_STEP && is_unfolded(s, i));
         const uint32_t *operands;
         const uint32_t n_operands = mg_operands_of(s, i, &operands);
         for (uint32_t j = 0; s->kind[i] >= MG_KIND_JOIN && j < n_operands; j++) {

@@ -3,6 +3,7 @@
 
 #include "ops/power.h"
 #include "program/blocks.h"
+#include "program/functions.h"
 #include "program/takes.h"
 
 mg_status mg_try_entry(const mg_entry *e, double a, double b, double y, int derivative) {
@@ -47,6 +48,9 @@ mg_status mg_steps_forward(mg_strip *strip, const mg_step_run *runs, uint32_t n_
         n = 1;
         if (runs[i].op == MG_TAKE)
             st = mg_takes_forward(strip, program->steps + runs[i].first, runs[i].n);
+        else if (runs[i].op == MG_FUNCTION)
+            st = mg_functions_forward(strip, program->steps + runs[i].first, runs[i].n,
+                                      runs + i < program->runs + program->n_uniform);
         else
             mg_forward_block(strip, &program->sums[runs[i].first]);
     }
@@ -66,6 +70,8 @@ mg_status mg_steps_backward(mg_strip *strip, const mg_adjoint_plan *plan) {
         if (runs->op == MG_TAKE)
             mg_takes_backward(strip, strip->workspace->adjoints, plan->takes + runs->first,
                               runs->n);
+        else if (runs->op == MG_FUNCTION)
+            st = mg_functions_backward(strip, plan->functions + runs->first, runs->n);
         else
             mg_backward_block(strip, &plan->sums[runs->first]);
     }

@@ -4,10 +4,10 @@
 
 #include "program/strip.h"
 
-/* How many runs there are before the next block of sums or run of TAKEs. */
+/* How many runs there are before the next that is not of rows of the table. */
 static inline uint32_t mg_runs_of_steps(const mg_step_run *runs, uint32_t n_runs) {
     uint32_t n = 0;
-    while (n < n_runs && runs[n].op != MG_SUMS_RUN && runs[n].op != MG_TAKE) n++;
+    while (n < n_runs && runs[n].op > MG_TAKE && runs[n].op != MG_SUMS_RUN) n++;
     return n;
 }
 

@@ -2,6 +2,7 @@
 #include "program/tangent.h"
 
 #include "program/blocks.h"
+#include "program/functions.h"
 #include "program/steps.h"
 #include "program/takes.h"
 
@@ -181,6 +182,8 @@ static void forward(mg_strip *strip, const mg_lanes *in, const mg_step_run *runs
         n = 1;
         if (runs[i].op == MG_TAKE)
             mg_takes_tangents(strip, program->steps + runs[i].first, runs[i].n);
+        else if (runs[i].op == MG_FUNCTION)
+            mg_functions_tangents(strip, program->steps + runs[i].first, runs[i].n);
         else
             forward_block(strip, &program->sums[runs[i].first]);
     }
@@ -197,6 +200,8 @@ static void backward(mg_strip *strip, const mg_lanes *in, const mg_adjoint_plan 
         n = 1;
         if (runs->op == MG_TAKE)
             backward_takes(strip, plan->takes + runs->first, runs->n);
+        else if (runs->op == MG_FUNCTION)
+            mg_functions_backward_tangents(strip, plan->functions + runs->first, runs->n);
         else
             backward_block(strip, &plan->sums[runs->first]);
     }

@@ -14,6 +14,7 @@ typedef struct {
     mg_node *parameters;
     size_t entries_cap, parameters_cap, candidates_cap;
     mg_refused *refused;
+    const mg_known_functions *functions; /* or NULL */
 } recorder;
 
 static mg_status append(recorder *r, mg_node node, mg_entry entry) {
@@ -60,8 +61,8 @@ static mg_status reserve_candidates(recorder *r, uint32_t n) {
     return MG_OK;
 }
 
-/* A JOIN like one that is there already becomes that one. */
-static mg_status record_join(recorder *r, mg_node node) {
+/* Put a node's operands behind the lists that there are. */
+static mg_status list_operands(recorder *r, mg_node node) {
     mg_tape *tape = r->tape;
     const mg_node *operands;
     const uint32_t n = mg_node_operands(r->arena, node, &operands);
@@ -71,6 +72,16 @@ static mg_status record_join(recorder *r, mg_node node) {
         list[i] = r->place[operands[i]] - 1;
         if (tape->entries[list[i]].op == MG_JOIN) *r->refused = (mg_refused){MG_HAS_NO_RULE, node};
     }
+    return MG_OK;
+}
+
+/* A JOIN like one that is there already becomes that one. */
+static mg_status record_join(recorder *r, mg_node node) {
+    mg_tape *tape = r->tape;
+    const mg_node *operands;
+    const uint32_t n = mg_node_operands(r->arena, node, &operands);
+    if (list_operands(r, node) != MG_OK) return MG_NO_MEMORY;
+    const uint32_t *const list = tape->candidates + tape->n_candidates;
     uint32_t *const known = &r->join_from[operands[0]];
     if (*known != 0) {
         const mg_entry *like = &tape->entries[*known - 1];
@@ -87,6 +98,33 @@ static mg_status record_join(recorder *r, mg_node node) {
     return MG_OK;
 }
 
+/* A node with a custom backward is one of the caller's functions, or refused. */
+static mg_status record_custom(recorder *r, mg_node node) {
+    const mg_meta meta = r->arena->meta[node];
+    uint32_t function = UINT32_MAX;
+    if (r->functions) {
+        const mg_status st = r->functions->function_of(r->functions->context, node, &function);
+        if (st != MG_OK) return st;
+    }
+    if (function == UINT32_MAX || meta.op != MG_LOCAL) {
+        *r->refused = (mg_refused){MG_HAS_CLOSURE, node};
+        return MG_OK;
+    }
+    if (meta.flags & MG_ASSIGNED) {
+        *r->refused = (mg_refused){MG_HAS_DATA, node};
+        return MG_OK;
+    }
+    if (list_operands(r, node) != MG_OK) return MG_NO_MEMORY;
+    const mg_node *operands;
+    const uint32_t n = mg_node_operands(r->arena, node, &operands);
+    const mg_entry entry = {.k = function, .a = r->tape->n_candidates, .b = n, .op = MG_FUNCTION};
+    const mg_status st = append(r, node, entry);
+    if (st != MG_OK) return st;
+    r->tape->n_candidates += n;
+    if (function >= r->tape->n_functions) r->tape->n_functions = function + 1;
+    return MG_OK;
+}
+
 /* Whether operands are JOINs where they may be and nowhere else; they are what Values show. */
 static int has_rule(const recorder *r, const mg_entry *e) {
     const mg_entry *entries = r->tape->entries;
@@ -97,10 +135,7 @@ static int has_rule(const recorder *r, const mg_entry *e) {
 static mg_status record_node(recorder *r, mg_node node) {
     mg_arena *arena = r->arena;
     const mg_meta meta = arena->meta[node];
-    if (mg_is_custom(arena, node)) {
-        *r->refused = (mg_refused){MG_HAS_CLOSURE, node};
-        return MG_OK;
-    }
+    if (mg_is_custom(arena, node)) return record_custom(r, node);
     if (meta.arity == 0 && meta.op == MG_LEAF) {
         if (!(meta.flags & MG_LITERAL)) return append_parameter(r, node);
         mg_entry entry = {.k = arena->data[node], .op = MG_LEAF, .leaf = MG_CONSTANT};
@@ -167,13 +202,13 @@ static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots,
 }
 
 mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                         const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
-                         mg_refused *refused) {
+                         const mg_known_leaves *known, const mg_known_functions *functions,
+                         mg_tape *tape, mg_node **parameters, mg_refused *refused) {
     *tape = (mg_tape){.n_outputs = n_roots, .n_inputs = known->n_inputs};
     *parameters = NULL;
     *refused = (mg_refused){MG_FREEZABLE, MG_NO_NODE};
     mg_order order = {0};
-    recorder r = {.arena = arena, .tape = tape, .refused = refused};
+    recorder r = {.arena = arena, .tape = tape, .refused = refused, .functions = functions};
     mg_status st = MG_OK;
     /* Expanding makes nodes: let it happen before the places are laid out. */
     for (uint32_t i = 0; st == MG_OK && i < n_roots; i++)
@@ -196,7 +231,8 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
     return st;
 }
 
-static int join_is_sound(const mg_tape *tape, uint32_t i) {
+/* Of a JOIN or a FUNCTION. */
+static int list_is_sound(const mg_tape *tape, uint32_t i) {
     const mg_entry *e = &tape->entries[i];
     if (e->b == 0 || e->a > tape->n_candidates || e->b > tape->n_candidates - e->a) return 0;
     for (uint32_t j = 0; j < e->b; j++) {
@@ -204,6 +240,10 @@ static int join_is_sound(const mg_tape *tape, uint32_t i) {
         if (candidate >= i || tape->entries[candidate].op == MG_JOIN) return 0;
     }
     return 1;
+}
+
+static int is_function(const mg_tape *tape, double number) {
+    return number >= 0.0 && number < tape->n_functions && number == (uint32_t)number;
 }
 
 /* Of the entries before entry i. */
@@ -225,15 +265,16 @@ int mg_tape_is_sound(const mg_tape *tape) {
             if (entry.arity != 0 || entry.leaf > MG_FREE) return 0;
             if (entry.leaf == MG_INPUT && (i >= tape->n_inputs || entry.a != i)) return 0;
             if (entry.leaf == MG_FREE && entry.a != n_parameters++) return 0;
-        } else if (entry.op == MG_JOIN) {
-            if (!join_is_sound(tape, i)) return 0;
+        } else if (entry.op == MG_JOIN || entry.op == MG_FUNCTION) {
+            if (entry.arity != 0 || !list_is_sound(tape, i)) return 0;
+            if (entry.op == MG_FUNCTION && !is_function(tape, entry.k)) return 0;
             n_listed += entry.b;
         } else {
             if (entry.op < MG_TAKE || entry.op >= MG_N_OPS) return 0;
             if (!operands_are_sound(tape, i)) return 0;
         }
     }
-    /* Every list is one JOIN's, so that there is no more to do than there are numbers. */
+    /* Every list is one entry's, so that there is no more to do than there are numbers. */
     if (n_listed != tape->n_candidates) return 0;
     for (uint32_t i = 0; i < tape->n_outputs; i++)
         if (tape->outputs[i] >= tape->n_entries || tape->entries[tape->outputs[i]].op == MG_JOIN)

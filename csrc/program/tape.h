@@ -7,6 +7,9 @@
  *
  * The candidates of a JOIN (nodes/take.h) stand side by side in a list; only TAKEs have JOINs as
  * operands, each as its first one. JOINs of the same candidates are one entry.
+ *
+ * The operands of a FUNCTION are listed in the same place. What it computes is the business of
+ * whoever calls the program, and the tape has its number alone.
  */
 #ifndef MG_TAPE_H
 #define MG_TAPE_H
@@ -20,19 +23,20 @@ typedef enum {
 } mg_leaf_kind;
 
 typedef struct {
-    double k, h;   /* immediates */
-    uint32_t a, b; /* operands; of a JOIN, where its candidates are listed and how many they are */
-    uint8_t op;    /* MG_LEAF, MG_JOIN, MG_TAKE, or a row of the table */
+    double k, h;   /* immediates; of a FUNCTION, which one it is */
+    uint32_t a, b; /* operands; where they are listed, where the list begins and its length */
+    uint8_t op;    /* MG_LEAF, MG_JOIN, MG_FUNCTION, MG_TAKE, or a row of the table */
     uint8_t leaf;  /* mg_leaf_kind of a leaf */
-    uint8_t arity; /* 0 of a JOIN */
+    uint8_t arity; /* 0 where the operands are listed */
     uint8_t flags; /* of the node: how the exponent of a power was written */
 } mg_entry;
 
 typedef struct {
     mg_entry *entries;
     uint32_t n_entries;
-    uint32_t *candidates; /* entries: the lists of all JOINs */
+    uint32_t *candidates; /* entries: the lists of all JOINs and FUNCTIONs */
     uint32_t n_candidates;
+    uint32_t n_functions;
     uint32_t *outputs; /* entries */
     uint32_t n_outputs, n_inputs, n_parameters;
 } mg_tape;
@@ -56,18 +60,25 @@ typedef struct {
     uint32_t n_inputs, n_parameters;
 } mg_known_leaves;
 
+/* Which of the caller's functions a node with a custom backward is, or UINT32_MAX if it is none;
+ * they are numbered from 0 on in the order in which they are met. MG_NO_MEMORY ends the record. */
+typedef struct {
+    mg_status (*function_of)(void *context, mg_node node, uint32_t *function);
+    void *context;
+} mg_known_functions;
+
 /* Record the graph under some roots. *parameters are the known ones, then the other leaves in
  * order, without the literals; the caller frees them with mg_free. On MG_NO_MEMORY, or where
  * `refused` says why not, *tape and *parameters are empty. Neurons under the roots are expanded.
- */
+ * `functions` is NULL where there are none. */
 mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                         const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
-                         mg_refused *refused);
+                         const mg_known_leaves *known, const mg_known_functions *functions,
+                         mg_tape *tape, mg_node **parameters, mg_refused *refused);
 
 /* What an entry is computed from, and how many these are. */
 static inline uint32_t mg_entry_operands(const mg_entry *e, const uint32_t *candidates,
                                          const uint32_t **operands) {
-    if (e->op == MG_JOIN) {
+    if (e->op == MG_JOIN || e->op == MG_FUNCTION) {
         *operands = candidates + e->a;
         return e->b;
     }

@@ -26,6 +26,7 @@ void test_optim(void);
 void test_tiles(void);
 void test_program(void);
 void test_stamp(void);
+void test_functions(void);
 
 /* An arena for one test: no handles, layers attached. */
 #include "graph/backward.h"

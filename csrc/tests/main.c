@@ -43,6 +43,7 @@ int main(void) {
         {"tiles", test_tiles},
         {"program", test_program},
         {"stamp", test_stamp},
+        {"functions", test_functions},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {

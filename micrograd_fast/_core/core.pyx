@@ -35,8 +35,8 @@ The parts, in the order in which they build on each other; a test holds them to 
         predict      ... and for rows of numbers, without a graph
         kernels      the choice of instruction sets
     bulk/      many nodes or parameters in one go: sums, choices, recorded formulas, optimizer steps
-    program/   frozen programs: rows in, arrays out; the saved record; running; by what to
-               differentiate; names and numbers of the parameters; Program; making
+    program/   frozen programs: rows in, arrays out; the saved record; calls of custom operations;
+               running; by what to differentiate; names and numbers of the parameters; Program; making
 
 Reference counts of handles are managed by hand (``PyObject *``) on the hot paths, by Cython
 (``object``) elsewhere. The interpreter lock protects the arena; only replays of programs, which
@@ -57,7 +57,7 @@ from collections import namedtuple
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.math cimport INFINITY, isinf, signbit
+from libc.math cimport INFINITY, NAN, isinf, signbit
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from micrograd_fast._core.csrc.base cimport *
@@ -106,6 +106,7 @@ include "bulk/optim.pxi"
 include "bulk/element_loops.pxi"
 include "program/rows.pxi"
 include "program/tape.pxi"
+include "program/functions.pxi"
 include "program/engine.pxi"
 include "program/wrt.pxi"
 include "program/parameters.pxi"

@@ -151,7 +151,7 @@ static mg_program *recorded(mg_arena *arena, const mg_node *roots, uint32_t n_ro
     mg_node *parameters;
     mg_refused refused;
     const mg_known_leaves known = {.inputs = inputs, .n_inputs = n_inputs};
-    if (mg_tape_record(arena, roots, n_roots, &known, &tape, &parameters, &refused) != MG_OK)
+    if (mg_tape_record(arena, roots, n_roots, &known, NULL, &tape, &parameters, &refused) != MG_OK)
         return NULL;
     CHECK(refused.refusal == MG_FREEZABLE && mg_tape_is_sound(&tape));
     mg_program *program = mg_program_new(&tape, arithmetic);

@@ -88,7 +88,8 @@ static mg_tape recorded(mg_arena *arena, const arguments *given, const mg_node *
     mg_node *parameters;
     mg_refused refused;
     const mg_known_leaves known = {.inputs = inputs, .n_inputs = N_VALUES + n_literals};
-    CHECK(mg_tape_record(arena, roots, n_roots, &known, &tape, &parameters, &refused) == MG_OK);
+    CHECK(mg_tape_record(arena, roots, n_roots, &known, NULL, &tape, &parameters, &refused) ==
+          MG_OK);
     CHECK(refused.refusal == MG_FREEZABLE);
     mg_free(parameters);
     return tape;
@@ -190,8 +191,8 @@ static mg_formula picking_formula(mg_arena *arena, int used) {
     mg_node *parameters;
     mg_refused refused;
     const mg_known_leaves known = {.inputs = inputs, .n_inputs = N_VALUES + 1};
-    CHECK(mg_tape_record(arena, outputs, N_VALUES + 1, &known, &tape, &parameters, &refused) ==
-          MG_OK);
+    CHECK(mg_tape_record(arena, outputs, N_VALUES + 1, &known, NULL, &tape, &parameters,
+                         &refused) == MG_OK);
     mg_free(parameters);
     for (int i = 0; i <= N_VALUES; i++) mg_arena_release(arena, outputs[i]);
     mg_arena_release(arena, picked);

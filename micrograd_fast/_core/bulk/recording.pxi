@@ -254,7 +254,8 @@ cdef mg_formula *formula_of(Recording recording, list values, int n_numbers,
         root = joined(roots, n_outputs)
         refuse_attributes(root)
         known = mg_known_leaves(inputs, NULL, <uint32_t>len(leaves), 0)
-        st = mg_tape_record(&arena, &root, 1, &known, &formula.tape, &parameters, &refused)
+        st = mg_tape_record(&arena, &root, 1, &known, NULL, &formula.tape, &parameters,
+                            &refused)
         if st != MG_OK:
             raise no_memory("a recorded formula")
         if refused.refusal != MG_FREEZABLE:

@@ -12,6 +12,8 @@ cdef extern from "base/status.h":
         MG_DOMAIN
         MG_INDEX
         MG_CALLBACK
+        MG_FUNCTION_FAILED
+        MG_INTERFERENCE
 
 
 cdef extern from "base/memory.h":

@@ -11,6 +11,7 @@ cdef extern from "ops/ops.h":
         MG_LOCAL
         MG_NEURON
         MG_JOIN
+        MG_FUNCTION
         MG_TAKE
         MG_ADD
         MG_MUL

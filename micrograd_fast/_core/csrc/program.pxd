@@ -26,6 +26,7 @@ cdef extern from "program/tape.h":
         uint32_t n_entries
         uint32_t *candidates
         uint32_t n_candidates
+        uint32_t n_functions
         uint32_t *outputs
         uint32_t n_outputs
         uint32_t n_inputs
@@ -49,9 +50,13 @@ cdef extern from "program/tape.h":
         uint32_t n_inputs
         uint32_t n_parameters
 
+    ctypedef struct mg_known_functions:
+        mg_status (*function_of)(void *context, mg_node node, uint32_t *function) noexcept
+        void *context
+
     mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots,
-                             const mg_known_leaves *known, mg_tape *tape, mg_node **parameters,
-                             mg_refused *refused)
+                             const mg_known_leaves *known, const mg_known_functions *functions,
+                             mg_tape *tape, mg_node **parameters, mg_refused *refused)
     int mg_tape_is_sound(const mg_tape *tape)
     void mg_tape_free(mg_tape *tape)
 
@@ -128,6 +133,25 @@ cdef extern from "program/workspace.h":
 
 
 cdef extern from "program/replay.h":
+    ctypedef enum mg_function_part:
+        MG_FUNCTION_VALUE
+        MG_FUNCTION_SLOPES
+        MG_FUNCTION_SECONDS
+
+    ctypedef struct mg_function_call:
+        uint32_t function
+        mg_function_part part
+        size_t n_rows
+        const double *operands
+        double *results
+        int goes_on
+        size_t row
+        size_t reason
+
+    ctypedef struct mg_functions:
+        mg_status (*call)(void *context, mg_function_call *call) noexcept
+        void *context
+
     ctypedef struct mg_batch:
         const char *rows
         Py_ssize_t row_stride
@@ -143,6 +167,7 @@ cdef extern from "program/replay.h":
         double *parameter_sums
         int add_to_parameters
         int goes_on
+        const mg_functions *functions
 
     ctypedef struct mg_replay_failure:
         size_t row

@@ -26,6 +26,7 @@ cdef class FrozenGraph:
     cdef uint64_t bound_at
     cdef tuple parameters
     cdef tuple inputs
+    cdef tuple functions  # the custom operations that the tape has the numbers of
     cdef tuple input_names
     cdef tuple parameter_names
     cdef bint is_sequence
@@ -56,18 +57,22 @@ cdef class FrozenGraph:
     cdef int run(self, Call *call, Rows *rows, mg_batch *batch) except -1:
         """Do what a batch says, with rows."""
         cdef mg_replay_failure failure
+        cdef mg_functions functions
+        cdef FunctionCalls calls = place_functions(batch, &functions, self.functions)
         place_rows(batch, rows)
         cdef mg_status st = mg_program_run(self.program, &arena, batch, &call.host, &failure)
-        return 0 if st == MG_OK else raise_run(st, self.program, rows, &failure)
+        return 0 if st == MG_OK else raise_run(st, self.program, rows, &failure, calls)
 
     cdef int run_along(self, Call *call, Rows *rows, mg_batch *batch,
                        mg_directions *directions) except -1:
         """Multiply with the Hessian along directions."""
         cdef mg_replay_failure failure
+        cdef mg_functions functions
+        cdef FunctionCalls calls = place_functions(batch, &functions, self.functions)
         place_rows(batch, rows)
         cdef mg_status st = mg_program_run_along(self.program, &arena, batch, directions,
                                                  &call.host, &failure)
-        return 0 if st == MG_OK else raise_run(st, self.program, rows, &failure)
+        return 0 if st == MG_OK else raise_run(st, self.program, rows, &failure, calls)
 
 
 cdef void place_rows(mg_batch *batch, Rows *rows) noexcept:
@@ -116,12 +121,19 @@ cdef void begin_call(Call *call, FrozenGraph graph) noexcept:
     call.host.watch.asked_at = 0.0
 
 
-cdef int raise_run(mg_status st, mg_program *program, Rows *rows,
-                   mg_replay_failure *failure) except -1:
+cdef int raise_run(mg_status st, mg_program *program, Rows *rows, mg_replay_failure *failure,
+                   FunctionCalls calls) except -1:
     cdef mg_op op
     cdef double k = failure.b
     if st == MG_CALLBACK:
         raise_pending()
+    if st == MG_FUNCTION_FAILED:
+        raise_of_function(calls.errors[<Py_ssize_t>failure.a], rows.single, failure.row)
+    if st == MG_INTERFERENCE:
+        raise RuntimeError(
+            "gradients of the parameters must stay what they are while a program runs, found them"
+            " assigned by a custom operation in every try"
+        )
     if st == MG_NO_MEMORY:
         raise no_memory("a run of a program")
     op = <mg_op>program.entries[failure.entry].op

@@ -43,6 +43,29 @@ cdef int check_all_are_named(tuple parameters, Py_ssize_t n_given) except -1:
     return 0
 
 
+cdef mg_status function_of(void *context, mg_node node, uint32_t *function) noexcept:
+    """Number the custom operations of a graph in a list. Runs no Python."""
+    cdef list found = <list><PyObject *>context
+    cdef CustomOp operation
+    cdef const mg_node *operands
+    cdef uint32_t i
+    if arena.handle[node] == NULL or arena.meta[node].op != MG_LOCAL:
+        return MG_OK
+    operation = custom_operation_of(<PyObject *>arena.handle[node])
+    if operation is None or mg_node_operands(&arena, node, &operands) != operation.arity:
+        return MG_OK
+    for i in range(<uint32_t>len(found)):
+        if found[i] is operation:
+            function[0] = i
+            return MG_OK
+    try:
+        found.append(operation)
+    except MemoryError:
+        return MG_NO_MEMORY
+    function[0] = <uint32_t>len(found) - 1
+    return MG_OK
+
+
 cdef mg_node *nodes_of(list values) except NULL:
     """The nodes of some Values, to be freed. They are good until Python runs."""
     cdef size_t i, n = len(values)
@@ -63,6 +86,7 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
     cdef mg_node *given_nodes = NULL
     cdef mg_node *parameter_nodes = NULL
     cdef mg_known_leaves known
+    cdef mg_known_functions known_functions
     cdef mg_refused refused
     cdef mg_status st
     cdef uint32_t i
@@ -70,6 +94,7 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
     cdef mg_arithmetic arithmetic = arithmetic_of(fast, dtype)
     # Lists and tuples of our own, made while there are no nodes in hand that could be moved.
     cdef list output_list = list(outputs), input_list = list(inputs), found = []
+    cdef list functions = []
     cdef list given = [] if parameters is None else list(parameters)
     cdef tuple input_tuple = tuple(input_list)
     cdef Names own_input_names = Names(input_names, "input")
@@ -90,8 +115,9 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
         given_nodes = nodes_of(given)
         known = mg_known_leaves(input_nodes, given_nodes, <uint32_t>len(input_list),
                                 <uint32_t>len(given))
-        st = mg_tape_record(&arena, roots, <uint32_t>len(output_list), &known, &tape,
-                            &parameter_nodes, &refused)
+        known_functions = mg_known_functions(function_of, <PyObject *>functions)
+        st = mg_tape_record(&arena, roots, <uint32_t>len(output_list), &known, &known_functions,
+                            &tape, &parameter_nodes, &refused)
         if st != MG_OK:
             raise no_memory("the record of the graph")
         if refused.refusal != MG_FREEZABLE:
@@ -114,6 +140,7 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
         mg_free(input_nodes)
         mg_free(roots)
     graph = new_graph(&tape, all_parameters, input_tuple, is_sequence, arithmetic)
+    graph.functions = tuple(functions)
     graph.input_names = own_input_names.names
     graph.parameter_names = own_parameter_names.names
     return new_program(kind, graph)

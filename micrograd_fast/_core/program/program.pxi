@@ -654,6 +654,13 @@ cdef class Program:
         path : str or os.PathLike
             Where to. Nothing is appended to the name.
 
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        ValueError
+            If two custom operations of the program have one name: the file has their names alone.
+
         See Also
         --------
         load_program : The way back, which says what is in the file.
@@ -669,8 +676,14 @@ cdef class Program:
             names.append(name.encode("utf-8", "surrogatepass"))
         columns["names"] = numpy.frombuffer(b"".join(names), "B")
         columns["name_lengths"] = numpy.array(list(map(len, names)), "I")
+        names = []
+        for name in names_to_save(graph_of(self).functions):
+            names.append(name.encode("utf-8", "surrogatepass"))
+        if names:
+            columns["function_names"] = numpy.frombuffer(b"".join(names), "B")
+            columns["function_name_lengths"] = numpy.array(list(map(len, names)), "I")
         for name, column in self.tape().items():
-            if name in ("input_names", "parameter_names"):
+            if name in ("input_names", "parameter_names", "function_names"):
                 continue
             code = "I" if name in ("outputs", "candidates") else TAPE_COLUMNS.get(name)
             columns[name] = numpy.frombuffer(column, code) if code else numpy.array(column)
@@ -695,7 +708,9 @@ cdef class Program:
             ``k`` and ``h`` (float64; a constant in ``k``), as bytes in native order;
             ``candidates`` (uint32), of which a "join" has ``b`` from the one numbered ``a`` on,
             for a "take" to choose from; ``outputs`` (uint32); ``n_inputs``; ``is_sequence``;
-            ``fast``; ``dtype``; ``input_names`` and ``parameter_names``, tuples of str.
+            ``fast``; ``dtype``; ``input_names``, ``parameter_names`` and ``function_names``,
+            those of custom operations, tuples of str. A "function" has its place among these in ``k``
+            and its operands among the candidates, as a "join" does.
         """
         packed = packed_tape(&graph_of(self).program.tape)
         packed["is_sequence"] = self.is_sequence
@@ -703,10 +718,13 @@ cdef class Program:
         packed["dtype"] = self.dtype
         packed["input_names"] = self.input_names
         packed["parameter_names"] = self.parameter_names
+        packed["function_names"] = function_names(graph_of(self).functions)
         return packed
 
     def __reduce__(self):
         arguments = (type(self), Program.tape(self), graph_of(self).parameters)
+        if graph_of(self).functions:
+            arguments += (graph_of(self).functions,)
         # What a subclass or its user has set on it.
         state = getattr(self, "__dict__", None)
         return (program_of_tape, arguments, state) if state else (program_of_tape, arguments)
@@ -761,10 +779,10 @@ cdef object new_program(object kind, FrozenGraph graph):
     return new
 
 
-def program_of_tape(kind, packed, parameters):
+def program_of_tape(kind, packed, parameters, functions=()):
     """Make a program of what ``tape`` gave; ValueError if that makes no sense.
 
-    ``parameters`` are Values, or numbers to make them of.
+    ``parameters`` are Values, or numbers to make them of; ``functions`` are custom operations.
     """
     cdef mg_tape tape
     cdef mg_arithmetic arithmetic
@@ -772,7 +790,11 @@ def program_of_tape(kind, packed, parameters):
     memset(&tape, 0, sizeof(mg_tape))
     try:
         try:
+            own_functions = tuple(functions)
+            check_functions(own_functions)
+            tape.n_functions = <uint32_t>len(own_functions)
             fill_tape(&tape, packed)
+            check_operands_of_functions(&tape, own_functions)
             is_sequence = tape_flag(packed, "is_sequence")
             fast, dtype = tape_flag(packed, "fast"), packed["dtype"]
         except (KeyError, TypeError, OverflowError) as error:
@@ -805,5 +827,6 @@ def program_of_tape(kind, packed, parameters):
         mg_tape_free(&tape)
         raise
     graph = new_graph(&tape, all_parameters, all_inputs, is_sequence, arithmetic)
+    graph.functions = own_functions
     graph.input_names, graph.parameter_names = input_names, parameter_names
     return new_program(kind, graph)

@@ -131,3 +131,46 @@ cdef int fill_tape(mg_tape *tape, object given) except -1:
     if not mg_tape_is_sound(tape):
         raise damaged_program("its entries refer to what is not there")
     return 0
+
+
+# Custom operations, which a tape has the numbers of
+
+
+cdef tuple function_names(tuple functions):
+    names = []
+    for operation in functions:
+        names.append((<CustomOp>operation).name)
+    return tuple(names)
+
+
+cdef tuple names_to_save(tuple functions):
+    """The names of operations, which must differ to tell them apart."""
+    names = function_names(functions)
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"custom operations must have names of their own to be saved, found two {name!r}"
+            )
+    return names
+
+
+cdef int check_functions(tuple functions) except -1:
+    for operation in functions:
+        if type(operation) is not CustomOp:
+            raise damaged_program(f"a custom operation is of type {type(operation).__name__}")
+    return 0
+
+
+cdef int check_operands_of_functions(mg_tape *tape, tuple functions) except -1:
+    """Every use of an operation must have as many operands as that takes."""
+    cdef uint32_t i
+    cdef CustomOp operation
+    for i in range(tape.n_entries):
+        if tape.entries[i].op != MG_FUNCTION:
+            continue
+        operation = <CustomOp>functions[<Py_ssize_t>tape.entries[i].k]
+        if tape.entries[i].b != operation.arity:
+            raise damaged_program(
+                f"{operation.name} takes {operation.arity} operands, found {tape.entries[i].b}"
+            )
+    return 0

@@ -1,0 +1,71 @@
+# Custom operations in programs: what the engine calls for the steps that are the user's.
+#
+# The lock is held all the time, but a function may do anything: run other threads, end in
+# KeyboardInterrupt, call the program again, drop it. A call of a program holds what it needs: its
+# graph, which has the operations, a workspace of its own, and the numbers that go in and out.
+
+cdef class FunctionCalls:
+    """The operations that one call of a program may call, and what they have raised."""
+
+    cdef tuple functions
+    cdef list errors
+
+
+cdef mg_status answer_call(PyObject *context, mg_function_call *call) except MG_CALLBACK:
+    """Compute what is asked, or keep the exception of the first row that has none."""
+    cdef FunctionCalls calls = <FunctionCalls>context
+    cdef CustomOp operation = <CustomOp>calls.functions[call.function]
+    cdef int part = <int>call.part
+    cdef size_t r, i
+    if operation.vectorized and call.n_rows > 1:
+        try:
+            operation.compute_column(part, call.n_rows, call.operands, call.results)
+            return MG_OK
+        except Exception:
+            pass  # in some row, which is found below
+    for r in range(call.n_rows):
+        try:
+            operation.compute_row(part, call.n_rows, r, call.operands, call.results)
+        except Exception as error:
+            if call.goes_on and isinstance(error, (ArithmeticError, ValueError)):
+                for i in range(operation.n_results(part)):
+                    call.results[i * call.n_rows + r] = NAN
+                continue
+            call.row = r
+            call.reason = len(calls.errors)
+            calls.errors.append(error)
+            return MG_FUNCTION_FAILED
+    return MG_OK
+
+
+cdef mg_status call_function(void *context, mg_function_call *call) noexcept:
+    # An exception that ends the call is pending then.
+    return (<mg_status (*)(PyObject *, mg_function_call *) noexcept><void *>answer_call)(
+        <PyObject *>context, call
+    )
+
+
+cdef FunctionCalls place_functions(mg_batch *batch, mg_functions *functions, tuple own):
+    """Make a batch call operations, as long as the result lives. None if there are no operations."""
+    cdef FunctionCalls calls
+    if not own:
+        return None
+    calls = FunctionCalls.__new__(FunctionCalls)
+    calls.functions = own
+    calls.errors = []
+    functions.call = call_function
+    functions.context = <PyObject *>calls
+    batch.functions = functions
+    return calls
+
+
+cdef int raise_of_function(object error, bint single, size_t row) except -1:
+    """Raise what a function has raised, with the row: in its text if that is all it has."""
+    kind = type(error)
+    if single:
+        raise error
+    if kind.__module__ == "builtins" and len(error.args) == 1 and type(error.args[0]) is str:
+        raise kind(f"row {row}: {error.args[0]}") from error
+    if hasattr(error, "add_note"):
+        error.add_note(f"in row {row}")
+    raise error
