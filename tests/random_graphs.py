@@ -18,6 +18,8 @@ import numpy as np
 from operation_table import CONDITIONS
 from support import METHODS, SPECIAL_NUMBERS, bits, picture
 
+from micrograd_fast import Value, custom_op
+
 #: make: instructions; script: what is done with the nodes; kinds: which instructions occurred.
 Program = namedtuple("Program", ["seed", "wild", "make", "script"])
 
@@ -25,7 +27,7 @@ UNARY = ["neg", "pow_const", *(row.name for row in METHODS if row.arity == 1)]
 BINARY = ["add", "sub", "mul", "truediv", "pow"]
 N_REFLECTED = len(BINARY)
 BINARY += [row.name for row in METHODS if row.arity == 2]
-OTHERS = ["sum", "builtin_sum", "dot", "custom", "local_grads", "in_place"]
+OTHERS = ["sum", "builtin_sum", "dot", "custom", "custom_op", "local_grads", "in_place"]
 KINDS = ["leaf", *UNARY, *BINARY, *(f"{name} number" for name in BINARY), *OTHERS]
 KINDS += [f"number {name}" for name in BINARY[:N_REFLECTED]]
 
@@ -72,6 +74,38 @@ def custom_node(engine, a, b):
     return out
 
 
+def product_and_sine(a, b):
+    return a * b + math.sin(a)
+
+
+def product_and_sine_slopes(a, b):
+    return b + math.cos(a), a
+
+
+def product_and_sine_seconds(a, b):
+    return (-math.sin(a), 1.0), (1.0, 0.0)
+
+
+PRODUCT_AND_SINE = custom_op(
+    product_and_sine, product_and_sine_slopes, product_and_sine_seconds, name="custom_op"
+)
+
+
+def operation_node(engine, a, b):
+    """The operation, or the closure that it stands for."""
+    if engine.Value is Value:
+        return PRODUCT_AND_SINE(a, b)
+    out = engine.Value(product_and_sine(a.data, b.data), (a, b), "custom_op")
+
+    def _backward():
+        by_a, by_b = product_and_sine_slopes(a.data, b.data)
+        a.grad += by_a * out.grad
+        b.grad += by_b * out.grad
+
+    out._backward = _backward
+    return out
+
+
 def build(engine, nodes, instruction):
     """Carry out one instruction; `nodes` are the Values made so far."""
     kind, operands, immediates = instruction
@@ -87,6 +121,8 @@ def build(engine, nodes, instruction):
         return engine.dot(values[:half] + list(immediates), values[half:] + list(immediates))
     if kind == "custom":
         return custom_node(engine, *values)
+    if kind == "custom_op":
+        return operation_node(engine, *values)
     if kind == "local_grads":
         return engine.Value(immediates[0], values, immediates[1:])
     if kind == "in_place":
@@ -131,7 +167,7 @@ def random_immediates(rng, defaults):
 
 def random_instruction(rng, kinds, n_nodes, wild):
     kind = rng.choice(kinds)
-    operand_count = {"leaf": 0, "custom": 2, "in_place": 2}.get(kind, 1)
+    operand_count = {"leaf": 0, "custom": 2, "custom_op": 2, "in_place": 2}.get(kind, 1)
     immediates = ()
     if kind in BINARY:
         operand_count = 2
