@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ._nests import Container, Static, of_values, put_together, take_apart
 from ._traces import results_apart
 from .engine import Value
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["GradientError", "gradcheck"]
 
 _N_HALVINGS = 6
+_MOST_SHORTENINGS = 10
 
 
 class GradientError(AssertionError):
@@ -50,7 +53,8 @@ def gradcheck(
     rtol, atol : float, optional
         A derivative ``d`` may be off by ``atol + rtol * |d|``.
     step : float, optional
-        The largest distance at which values are taken, relative to numbers above 1.
+        The largest distance at which values are taken, relative to numbers above 1; smaller where
+        there are none that far.
 
     Returns
     -------
@@ -61,10 +65,13 @@ def gradcheck(
     ------
     GradientError
         If a derivative is wrong, or there is a kink at an input: slopes that differ from one side
-        to the other. The message names the input, as in ``inputs[0][2]``.
+        to the other. The message names the input, as in ``inputs[0][2]``, and the operation that
+        has the kink.
     ValueError
         If `order` is neither 1 nor 2, there is no number among the inputs or no Value in the
         result; or for order 2, if a node has a Python ``_backward``.
+    NotImplementedError
+        For order 2, if a custom operation has no second derivative where it counts.
     ArithmeticError, ValueError
         Where the function or a derivative has no value at the inputs.
 
@@ -81,7 +88,7 @@ def gradcheck(
     >>> gradcheck(lambda a: a.relu(), 0.0)
     Traceback (most recent call last):
         ...
-    micrograd_fast.checking.GradientError: inputs[0] = 0.0 is at a kink of the output: ...
+    micrograd_fast.checking.GradientError: inputs[0] = 0.0 is at a kink of the output, in ReLU: ...
     """
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, found {order!r}")
@@ -98,6 +105,19 @@ def gradcheck(
         result = function(*put_together(structure, of_values(values)))
         results_apart(result, outputs, "what the function returns")
         return values, outputs
+
+    def kink(i: int) -> str:
+        """Where the graphs on both sides of an input part, for a message."""
+        distance = 1e-9 * max(1.0, abs(point[i]))
+        sides = []
+        for shift in (-distance, distance):
+            moved = list(point)
+            moved[i] += shift
+            try:
+                sides.append(_derivatives_by_operand(graph(moved)[1]))
+            except (ArithmeticError, ValueError):
+                return ""  # what is off the path that counts may have no derivative
+        return _parting(*sides)
 
     def values(numbers: list[float]) -> list[float]:
         return [output.data for output in graph(numbers)[1]]
@@ -117,7 +137,10 @@ def gradcheck(
     if not outputs:
         raise ValueError("function must return a Value, found none in its result")
     what = [f"output {i}" if len(outputs) > 1 else "the output" for i in range(len(outputs))]
-    _compare(values, point, gradients(point), what, names, step, rtol, atol)
+    compare = functools.partial(
+        _compare, point=point, inputs=names, kink=kink, step=step, rtol=rtol, atol=atol
+    )
+    compare(values, derivatives=gradients(point), outputs=what)
     if order == 2:
         hessians = []
         for output in outputs:
@@ -125,8 +148,39 @@ def gradcheck(
             hessian = program.hessian(point, wrt="inputs")
             hessians.extend(hessian.ravel().tolist())
         slopes = [f"the derivative of {w} by {name}" for w in what for name in names]
-        _compare(gradients, point, hessians, slopes, names, step, rtol, atol)
+        compare(gradients, derivatives=hessians, outputs=slopes)
     return True
+
+
+def _derivatives_by_operand(outputs: list[Value]) -> list[tuple[str, tuple[float, ...]]]:
+    """Of each node of a graph, operands first, what it is and its derivatives by its operands."""
+    found = []
+    done = set()
+    stack = list(reversed(outputs))
+    while stack:
+        node = stack[-1]
+        waiting = [operand for operand in node._children if id(operand) not in done]
+        if waiting:
+            stack.extend(reversed(waiting))
+            continue
+        stack.pop()
+        if id(node) not in done:
+            done.add(id(node))
+            found.append((node._op, node._local_grads))
+    return found
+
+
+def _parting(
+    below: list[tuple[str, tuple[float, ...]]], above: list[tuple[str, tuple[float, ...]]]
+) -> str:
+    """The first operation whose derivatives jump from one graph to another like it."""
+    if [op for op, _ in below] != [op for op, _ in above]:
+        return ", where the function makes another graph"
+    for (op, slopes), (_, others) in zip(below, above, strict=True):
+        for slope, other in zip(slopes, others, strict=True):
+            if not abs(slope - other) <= 1e-4 * max(1.0, abs(slope), abs(other)):
+                return f", in {'where' if op == 'keep' else op}"
+    return ""
 
 
 def _names_of(structure: Structure, name: str) -> list[str]:
@@ -147,10 +201,12 @@ def _names_of(structure: Structure, name: str) -> list[str]:
 
 def _compare(
     function: _Function,
+    *,
     point: list[float],
     derivatives: list[float],
     outputs: list[str],
     inputs: list[str],
+    kink: Callable[[int], str],
     step: float,
     rtol: float,
     atol: float,
@@ -158,6 +214,7 @@ def _compare(
     """Compare derivatives, those of an output together, with differences of a function."""
     for i, name in enumerate(inputs):
         size = step * max(1.0, abs(point[i]))
+        size = min(_reach(function, point, i, -size), _reach(function, point, i, size))
         below = _extrapolated(function, point, i, -size)
         above = _extrapolated(function, point, i, size)
         for j, output in enumerate(outputs):
@@ -167,7 +224,7 @@ def _compare(
             # What rounding leaves in differences is no fault of the derivative.
             if abs(slope_below - slope_above) > allowed + 10.0 * (error_below + error_above):
                 raise GradientError(
-                    f"{name} = {point[i]!r} is at a kink of {output}: its slope is"
+                    f"{name} = {point[i]!r} is at a kink of {output}{kink(i)}: its slope is"
                     f" {slope_below:.8g} below and {slope_above:.8g} above, found {given!r}"
                 )
             slope, error = min(below[j], above[j], key=lambda estimate: estimate[1])
@@ -176,6 +233,24 @@ def _compare(
                     f"the derivative of {output} by {name} = {point[i]!r} must be {slope:.10g},"
                     f" as differences say, found {given!r}"
                 )
+
+
+def _reach(function: _Function, point: list[float], i: int, step: float) -> float:
+    """The distance on one side up to which a function has values, `step` or a part of it.
+
+    Raises what the function does where it has none however near.
+    """
+    for _ in range(_MOST_SHORTENINGS):
+        moved = list(point)
+        moved[i] += step
+        try:
+            function(moved)
+        except (ArithmeticError, ValueError):
+            step /= 4.0
+        else:
+            return abs(step)
+    function(moved)
+    return abs(step)
 
 
 def _extrapolated(

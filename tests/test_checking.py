@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from operation_table import OPERATIONS, WITHOUT_DIFFERENCES
 
-from micrograd_fast import MLP, Program, Value, checking, cross_entropy, gradcheck
+from micrograd_fast import (
+    MLP,
+    Program,
+    Value,
+    checking,
+    cross_entropy,
+    custom_op,
+    gradcheck,
+    less,
+    where,
+)
 from micrograd_fast.checking import GradientError
 from micrograd_fast.program import freeze
 
@@ -73,17 +83,40 @@ def test_a_wrong_derivative_is_named_with_both_numbers():
 
 
 @pytest.mark.parametrize(
-    ("function", "slopes"),
+    ("function", "operation", "slopes"),
     [
-        (lambda a: a.relu(), "0 below and 1 above"),
-        (lambda a: a.abs(), "-1 below and 1 above"),
-        (lambda a: a.maximum(a * 3.0), "1 below and 3 above"),
+        (lambda a: a.relu(), ", in ReLU", "0 below and 1 above"),
+        (lambda a: a.exp() * a.abs() + a * 2.0, ", in abs", "1 below and 3 above"),
+        (lambda a: a.maximum(a * 3.0), ", in maximum", "1 below and 3 above"),
+        (lambda a: (a + 1.0).clip(None, 1.0), ", in clip", "1 below and 0 above"),
+        (lambda a: where(less(a, 0.0), a, a * 3.0), ", in where", "1 below and 3 above"),
+        (custom_op(abs, np.sign, lambda x: 0), ", in abs", "-1 below and 1 above"),
+        (lambda a: a if a.data < 0 else a * 2.0, ", where the function makes another", "1 below"),
     ],
 )
-def test_a_kink_is_named(function, slopes):
-    with pytest.raises(GradientError, match=rf"inputs\[0\] = 0.0 is at a kink.*{slopes}, found"):
+def test_a_kink_is_named(function, operation, slopes):
+    wanted = rf"^inputs\[0\] = 0.0 is at a kink of the output{operation}.*: its slope is {slopes}"
+    with pytest.raises(GradientError, match=wanted):
         gradcheck(function, 0.0)
     assert gradcheck(function, 0.5)
+
+
+def test_a_kink_without_a_name_is_one_all_the_same():
+    with pytest.raises(
+        GradientError, match=r"is at a kink of the derivative of the output by inp"
+    ):
+        gradcheck(lambda a: a.elu(), 0.0)
+    # Beside the point, something else has no derivative.
+    with pytest.raises(GradientError, match=r"is at a kink of the output: its slope is 0 below"):
+        gradcheck(lambda a: a.relu() + (a - 1e-9).abs().sqrt() * 0.0, 0.0, order=1)
+
+
+def test_values_are_taken_where_there_are_some():
+    assert gradcheck(lambda a: a.log(), 0.005)
+    assert gradcheck(lambda a: a.asin(), 0.9999)
+    assert gradcheck(lambda a, b: a.sqrt() * b, (1e-4, 1.0))
+    with pytest.raises(ValueError, match="log of "):
+        gradcheck(lambda a: (a + 1e-300).log(), 0.0)
 
 
 def test_inputs_are_named_by_the_expression_that_finds_them():
