@@ -19,6 +19,12 @@ from micrograd_fast._core import arena_stats
 class Sub(Value):
     __slots__ = ("slot",)
 
+def custom_slopes(a, b):
+    return 1.0, -1.0
+
+def custom_seconds(a, b):
+    return (0.0, 0.0), (0.0, 0.0)
+
 # The second is what pickle says in places; made here, because to make it takes memory.
 NO_MEMORY = (MemoryError, pickle.PicklingError)
 gc.disable()
@@ -278,6 +284,47 @@ CASES = {
         lambda v: program.backward([2, 1]), lambda v: program.parameter_grads(rows),
         lambda v: program.hessian(rows, wrt=[x, b]),
         lambda v: pickle.loads(pickle.dumps(program)),
+    ):
+        def check(things, made):
+            a.grad = b.grad = 0.0
+        attempts(lambda: [a, b, x], act, check, length)
+    """,
+    "custom operations": """
+    import operator
+    from micrograd_fast import custom_op
+    add = custom_op(operator.sub, custom_slopes, arity=2)
+    def act(things):
+        out = add(a, b)
+        out.backward()
+        return out, out._local_grads, copy.deepcopy(out)
+    def check(things, made):
+        out, slopes, copied = made
+        assert (out.data, out._op, out._children, slopes) == (-1.0, "sub", (a, b), (1.0, -1.0))
+        assert copied._backward.__name__ == "_propagate"
+        a.grad = b.grad = 0.0
+    attempts(lambda: [a], lambda v: add(a, b), lambda v, made: None, length)
+    out = add(a, b)
+    attempts(lambda: [a], lambda v: out._local_grads, lambda v, made: None, length)
+    attempts(lambda: [a], lambda v: pickle.dumps(add), lambda v, made: None, length)
+    check(None, act(None))
+    """,
+    "a program of custom operations": """
+    import operator
+    from micrograd_fast import custom_op
+    sub = custom_op(operator.sub, custom_slopes, custom_seconds, arity=2)
+    sine = custom_op(np.sin, np.cos, np.tan)
+    output = sub(a, x) * b + sine(x * a)
+    def check(things, program):
+        assert program.parameters == (a, b) and program([0.0]) == 6.0
+    act = lambda things: compile(output, [x])
+    assert attempts(lambda: [a, b, x], act, check, length) > 3
+    program = compile(output, [x])
+    plain = compile(sub(a, x) * b, [x])
+    rows = np.zeros((9, 1))
+    for act in (
+        lambda v: program([2.0]), lambda v: program(rows), lambda v: program.backward(rows),
+        lambda v: plain.hessian(rows, wrt=[x, b]), lambda v: plain.jvp([1.0], rows),
+        lambda v: pickle.loads(pickle.dumps(plain)),
     ):
         def check(things, made):
             a.grad = b.grad = 0.0

@@ -44,26 +44,22 @@ cdef int check_all_are_named(tuple parameters, Py_ssize_t n_given) except -1:
 
 
 cdef mg_status function_of(void *context, mg_node node, uint32_t *function) noexcept:
-    """Number the custom operations of a graph in a list. Runs no Python."""
-    cdef list found = <list><PyObject *>context
+    """Number the custom operations of a graph in a dict. Runs no Python: its keys have no methods
+    of their own."""
+    cdef dict found = <dict><PyObject *>context
     cdef CustomOp operation
     cdef const mg_node *operands
-    cdef uint32_t i
+    cdef mg_status st = MG_OK
     if arena.handle[node] == NULL or arena.meta[node].op != MG_LOCAL:
         return MG_OK
     operation = custom_operation_of(<PyObject *>arena.handle[node])
     if operation is None or mg_node_operands(&arena, node, &operands) != operation.arity:
         return MG_OK
-    for i in range(<uint32_t>len(found)):
-        if found[i] is operation:
-            function[0] = i
-            return MG_OK
     try:
-        found.append(operation)
+        function[0] = <uint32_t>found.setdefault(operation, len(found))
     except MemoryError:
-        return MG_NO_MEMORY
-    function[0] = <uint32_t>len(found) - 1
-    return MG_OK
+        st = MG_NO_MEMORY  # see answer_call
+    return st
 
 
 cdef mg_node *nodes_of(list values) except NULL:
@@ -94,7 +90,7 @@ def freeze(kind, outputs, inputs, bint is_sequence, fast, dtype, parameters=None
     cdef mg_arithmetic arithmetic = arithmetic_of(fast, dtype)
     # Lists and tuples of our own, made while there are no nodes in hand that could be moved.
     cdef list output_list = list(outputs), input_list = list(inputs), found = []
-    cdef list functions = []
+    cdef dict functions = {}
     cdef list given = [] if parameters is None else list(parameters)
     cdef tuple input_tuple = tuple(input_list)
     cdef Names own_input_names = Names(input_names, "input")

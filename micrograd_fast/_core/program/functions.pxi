@@ -17,12 +17,18 @@ cdef mg_status answer_call(PyObject *context, mg_function_call *call) except MG_
     cdef CustomOp operation = <CustomOp>calls.functions[call.function]
     cdef int part = <int>call.part
     cdef size_t r, i
+    cdef mg_status st = MG_OK
+    cdef bint is_done = False
+    # Nothing returns from inside an except: where there is no memory for a traceback, Cython 3.3
+    # would give up a reference on it that there is not.
     if operation.vectorized and call.n_rows > 1:
         try:
             operation.compute_column(part, call.n_rows, call.operands, call.results)
-            return MG_OK
+            is_done = True
         except Exception:
-            pass  # in some row, which is found below
+            is_done = False  # because of some row, which is found below
+    if is_done:
+        return st
     for r in range(call.n_rows):
         try:
             operation.compute_row(part, call.n_rows, r, call.operands, call.results)
@@ -30,12 +36,14 @@ cdef mg_status answer_call(PyObject *context, mg_function_call *call) except MG_
             if call.goes_on and isinstance(error, (ArithmeticError, ValueError)):
                 for i in range(operation.n_results(part)):
                     call.results[i * call.n_rows + r] = NAN
-                continue
-            call.row = r
-            call.reason = len(calls.errors)
-            calls.errors.append(error)
-            return MG_FUNCTION_FAILED
-    return MG_OK
+            else:
+                call.row = r
+                call.reason = len(calls.errors)
+                calls.errors.append(error)
+                st = MG_FUNCTION_FAILED
+        if st != MG_OK:
+            break
+    return st
 
 
 cdef mg_status call_function(void *context, mg_function_call *call) noexcept:

@@ -146,11 +146,13 @@ cdef tuple function_names(tuple functions):
 cdef tuple names_to_save(tuple functions):
     """The names of operations, which must differ to tell them apart."""
     names = function_names(functions)
+    met = set()
     for name in names:
-        if names.count(name) > 1:
+        if name in met:
             raise ValueError(
                 f"custom operations must have names of their own to be saved, found two {name!r}"
             )
+        met.add(name)
     return names
 
 
