@@ -9,9 +9,11 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
+from sklearn.datasets import load_digits
 from support import run_python
 
-from micrograd_fast import MLP, Module, Value
+from micrograd_fast import MLP, Module, Value, cross_entropy
+from micrograd_fast.data import minibatches
 from micrograd_fast.io import load_model, save_model
 from micrograd_fast.nn import Activation, Layer, Linear, Neuron, Sequential
 from micrograd_fast.optim import SGD, Adam, StepLR
@@ -292,6 +294,22 @@ def test_weights_are_drawn_as_init_says():
     assert weights.std() == pytest.approx((2.0 / n_in) ** 0.5, rel=0.05)
     with pytest.raises(ValueError, match='init must be "uniform", "glorot" or "he", found \'x\''):
         MLP(2, [1], init="x")
+
+
+@pytest.mark.parametrize("fold", range(3))
+def test_glorot_learns_digits_in_every_fold(fold):
+    images, digits = load_digits(return_X_y=True)
+    images = images / 16.0
+    held_out = np.random.default_rng(0).permutation(len(images)) % 3 == fold
+    model = MLP(64, [32, 10], activation="relu", init="glorot", seed=fold)
+    optimizer = Adam(model.parameters(), lr=0.001)
+    for epoch in range(20):
+        for x, y in minibatches(images[~held_out], digits[~held_out], batch_size=32, seed=epoch):
+            optimizer.zero_grad()
+            cross_entropy(model(x), y).backward()
+            optimizer.step()
+    found = model.predict(images[held_out]).argmax(axis=1)
+    assert np.mean(found == digits[held_out]) >= 0.91
 
 
 def test_a_seed_leaves_python_s_random_alone():
