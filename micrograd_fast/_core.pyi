@@ -307,7 +307,14 @@ class Program:
     def value_and_grad(
         self, rows: npt.ArrayLike = (), wrt: _Wrt = "inputs"
     ) -> tuple[Any, _Floats]: ...
-    def jacobian(self, rows: npt.ArrayLike = (), wrt: _Wrt = "inputs") -> _Floats: ...
+    @overload
+    def jacobian(
+        self, rows: npt.ArrayLike = (), wrt: _Wrt = "inputs", sparse: Literal[False] = False
+    ) -> _Floats: ...
+    @overload
+    def jacobian(
+        self, rows: npt.ArrayLike = (), wrt: _Wrt = "inputs", *, sparse: Literal[True]
+    ) -> Any: ...
     def backward(self, rows: npt.ArrayLike = (), reduction: _Reduction = "mean") -> float: ...
     def value_and_parameter_grad(
         self, rows: npt.ArrayLike = (), reduction: _Reduction = "mean"
@@ -326,9 +333,23 @@ class Program:
         reduction: _Reduction = "mean",
         wrt: _Wrt = "inputs",
     ) -> _Floats: ...
+    @overload
     def hessian(
-        self, rows: npt.ArrayLike = (), reduction: _Reduction = "mean", wrt: _Wrt = "inputs"
+        self,
+        rows: npt.ArrayLike = (),
+        reduction: _Reduction = "mean",
+        wrt: _Wrt = "inputs",
+        sparse: Literal[False] = False,
     ) -> _Floats: ...
+    @overload
+    def hessian(
+        self,
+        rows: npt.ArrayLike = (),
+        reduction: _Reduction = "mean",
+        wrt: _Wrt = "inputs",
+        *,
+        sparse: Literal[True],
+    ) -> Any: ...
     def get_parameters(self) -> _Floats: ...
     def set_parameters(self, vector: npt.ArrayLike) -> None: ...
     def set_grad(self, vector: npt.ArrayLike) -> None: ...

@@ -27,6 +27,7 @@ extern const mg_fast_loops mg_fast_loops_baseline;
 #define MG_AVX512 "avx512f,avx512dq,avx512vl,fma"
 extern const mg_loops mg_loops_avx2, mg_loops_avx512;
 extern const mg_fast_loops mg_fast_loops_avx2, mg_fast_loops_avx512;
+extern const mg_step_loops mg_tangents_avx2;
 #endif
 
 #endif

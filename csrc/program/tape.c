@@ -301,6 +301,52 @@ uint32_t mg_tape_walk(const mg_entry *entries, const uint32_t *candidates, uint3
     return n;
 }
 
+mg_status mg_tape_weighted(const mg_tape *tape, mg_tape *weighted) {
+    const uint32_t n_inputs = tape->n_inputs, n_weights = tape->n_outputs;
+    const uint64_t n_entries = (uint64_t)tape->n_entries + 3 * (uint64_t)n_weights - 1;
+    *weighted = (mg_tape){.n_candidates = tape->n_candidates,
+                          .n_outputs = 1,
+                          .n_inputs = n_inputs + n_weights,
+                          .n_parameters = tape->n_parameters};
+    if (n_entries >= UINT32_MAX) return MG_NO_MEMORY;
+    weighted->entries = mg_calloc(n_entries, sizeof *weighted->entries);
+    weighted->outputs = mg_calloc(1, sizeof *weighted->outputs);
+    weighted->candidates = mg_calloc((size_t)tape->n_candidates + 1, sizeof(uint32_t));
+    if (!weighted->entries || !weighted->outputs || !weighted->candidates) {
+        mg_tape_free(weighted);
+        return MG_NO_MEMORY;
+    }
+    /* Entries after the inputs move up by the number of weights. */
+    const uint32_t moved = n_weights;
+    mg_entry *const entries = weighted->entries;
+    memcpy(entries, tape->entries, n_inputs * sizeof *entries);
+    for (uint32_t i = 0; i < n_weights; i++)
+        entries[n_inputs + i] = (mg_entry){.op = MG_LEAF, .leaf = MG_INPUT, .a = n_inputs + i};
+    for (uint32_t i = n_inputs; i < tape->n_entries; i++) {
+        mg_entry entry = tape->entries[i];
+        if (entry.arity >= 1 && entry.a >= n_inputs) entry.a += moved;
+        if (entry.arity == 2 && entry.b >= n_inputs) entry.b += moved;
+        entries[i + moved] = entry;
+    }
+    for (uint32_t i = 0; i < tape->n_candidates; i++)
+        weighted->candidates[i] =
+            tape->candidates[i] + (tape->candidates[i] < n_inputs ? 0 : moved);
+    uint32_t n = tape->n_entries + moved;
+    for (uint32_t o = 0; o < n_weights; o++) {
+        const uint32_t output = tape->outputs[o];
+        entries[n++] = (mg_entry){.op = MG_MUL,
+                                  .arity = 2,
+                                  .a = output < n_inputs ? output : output + moved,
+                                  .b = n_inputs + o};
+        if (o == 0) continue;
+        entries[n] = (mg_entry){.op = MG_ADD, .arity = 2, .a = n - 2, .b = n - 1};
+        n++;
+    }
+    weighted->outputs[0] = n - 1;
+    weighted->n_entries = n;
+    return MG_OK;
+}
+
 void mg_tape_free(mg_tape *tape) {
     mg_free(tape->entries);
     mg_free(tape->candidates);

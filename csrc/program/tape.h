@@ -96,6 +96,10 @@ int mg_tape_is_sound(const mg_tape *tape);
 uint32_t mg_tape_walk(const mg_entry *entries, const uint32_t *candidates, uint32_t root,
                       uint32_t *order, uint32_t *n_visited, uint32_t *stack);
 
+/* The tape of the sum of the outputs, each times a weight: the weights are more inputs, after
+ * those that there are. MG_OK, or MG_NO_MEMORY with an empty *weighted. */
+mg_status mg_tape_weighted(const mg_tape *tape, mg_tape *weighted);
+
 void mg_tape_free(mg_tape *tape);
 
 #endif

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, auto_pickle=False
 """The crossing between Python and the C engine.
 
 Everything that touches both sides is here: the ``Value`` type, whose instances are small handles
@@ -111,6 +111,7 @@ include "program/engine.pxi"
 include "program/wrt.pxi"
 include "program/parameters.pxi"
 include "program/requests.pxi"
+include "program/sparse.pxi"
 include "program/objective.pxi"
 include "program/program.pxi"
 include "program/freeze.pxi"

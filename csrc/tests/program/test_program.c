@@ -2,6 +2,7 @@
 #include "tests/check.h"
 
 #include "nodes/take.h"
+#include "program/colour.h"
 #include "program/run.h"
 
 #include <string.h>
@@ -398,6 +399,41 @@ static void tangents_are_second_derivatives(void) {
     test_arena_end(arena);
 }
 
+/* Programs of several outputs: everything that their derivatives are planned with. */
+static void plans_run_out_of_memory_and_leave_nothing(void) {
+    graph g = random_graph();
+    caller c = {0};
+    mg_program *program =
+        recorded(g.arena, &g.steps[N_STEPS - 3], 3, g.inputs, N_INPUTS, MG_EXACT_ARITHMETIC, &c);
+    const mg_tape *tape = &program->tape;
+    uint32_t columns[N_INPUTS + 64];
+    for (uint32_t i = 0; i < N_INPUTS + 64; i++) columns[i] = i;
+    const mg_columns by = {columns, columns + N_INPUTS, N_INPUTS + 64};
+    CHECK(tape->n_parameters <= 64);
+    int n_failed = 0;
+    for (long nth = 0; nth < 60; nth++) {
+        mg_sparse_plan first, second;
+        mg_tape weighted;
+        mg_testing_fail_allocation(nth);
+        const mg_status of_first = mg_plan_jacobian(tape, by, &first);
+        const mg_status of_second = mg_plan_hessian(tape, by, &second);
+        const mg_status of_weighted = mg_tape_weighted(tape, &weighted);
+        mg_testing_fail_allocation(0);
+        n_failed += of_first != MG_OK || of_second != MG_OK || of_weighted != MG_OK;
+        CHECK((of_first == MG_OK) == (first.groups != NULL));
+        CHECK((of_second == MG_OK) == (second.groups != NULL));
+        CHECK((of_weighted == MG_OK) == (weighted.entries != NULL));
+        if (of_weighted == MG_OK) CHECK(mg_tape_is_sound(&weighted));
+        mg_sparse_plan_free(&first);
+        mg_sparse_plan_free(&second);
+        mg_tape_free(&weighted);
+    }
+    CHECK(n_failed > 20 && n_failed < 60);
+    mg_binding_free(&c.binding);
+    mg_program_free(program);
+    drop(&g);
+}
+
 static void a_cleared_batch_is_nothing_but_zeros(void) {
     mg_batch batch, zeros;
     memset(&batch, 0x5a, sizeof batch);
@@ -408,6 +444,7 @@ static void a_cleared_batch_is_nothing_but_zeros(void) {
 
 void test_program(void) {
     a_cleared_batch_is_nothing_but_zeros();
+    plans_run_out_of_memory_and_leave_nothing();
     programs_have_the_bits_of_their_graphs();
     other_arithmetics_are_near();
     running_out_of_memory_leaves_nothing();

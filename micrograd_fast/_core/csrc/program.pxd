@@ -58,6 +58,7 @@ cdef extern from "program/tape.h":
                              const mg_known_leaves *known, const mg_known_functions *functions,
                              mg_tape *tape, mg_node **parameters, mg_refused *refused)
     int mg_tape_is_sound(const mg_tape *tape)
+    mg_status mg_tape_weighted(const mg_tape *tape, mg_tape *weighted)
     void mg_tape_free(mg_tape *tape)
 
 
@@ -180,6 +181,31 @@ cdef extern from "program/replay.h":
         double every
         size_t n_done
         double asked_at
+
+
+cdef extern from "program/colour.h":
+    const uint32_t MG_NO_COLUMN
+
+    ctypedef struct mg_columns:
+        const uint32_t *of_inputs
+        const uint32_t *of_parameters
+        uint32_t n
+
+    ctypedef struct mg_sparse_plan:
+        uint32_t *starts
+        uint32_t *indices
+        uint32_t *colours
+        uint32_t *places
+        uint32_t *groups
+        uint32_t n_rows
+        uint32_t n_groups
+        uint32_t n_colours
+        uint32_t n
+        int by_rows
+
+    mg_status mg_plan_jacobian(const mg_tape *tape, mg_columns columns, mg_sparse_plan *plan)
+    mg_status mg_plan_hessian(const mg_tape *tape, mg_columns columns, mg_sparse_plan *plan)
+    void mg_sparse_plan_free(mg_sparse_plan *plan)
 
 
 cdef extern from "program/run.h":

@@ -31,6 +31,8 @@ cdef class FrozenGraph:
     cdef tuple parameter_names
     cdef bint is_sequence
     cdef object by_inputs  # what wrt.pxi made of "inputs", the default
+    cdef FrozenGraph weighted  # for vjp: the sum of the outputs, with their weights as more inputs
+    cdef dict sparse_plans  # by what sparse.pxi is asked for
 
     def __dealloc__(self):
         mg_binding_free(&self.binding)
@@ -186,6 +188,7 @@ cdef FrozenGraph new_graph(mg_tape *tape, tuple parameters, tuple inputs, bint i
     self.parameters = parameters
     self.inputs = inputs
     self.is_sequence = is_sequence
+    self.sparse_plans = {}
     self.program = mg_program_new(tape, arithmetic)
     if self.program == NULL:
         raise no_memory("a program")

@@ -219,7 +219,7 @@ cdef class Program:
             return value, gradients
         return result, gradients
 
-    def jacobian(self, rows=(), wrt="inputs"):
+    def jacobian(self, rows=(), wrt="inputs", sparse=False):
         """Compute the derivatives of every output.
 
         Parameters
@@ -227,12 +227,19 @@ cdef class Program:
         rows : array_like of shape (n_inputs,) or (batch, n_inputs)
         wrt : {"inputs", "parameters"} or sequence of Value, optional
             As for `value_and_grad`.
+        sparse : bool, optional
+            Compute only what can be other than 0: the pattern is found in the graph, and columns
+            or rows that do not meet are computed together, after Curtis, Powell and Reid, "On the
+            Estimation of Sparse Jacobian Matrices" (1974). Needs SciPy.
 
         Returns
         -------
         numpy.ndarray
             Shape (batch, n_outputs, n) for n Values to differentiate by, without the first axis
             for one row and without the second where the program was not made of a sequence.
+        scipy.sparse.csr_array
+            With `sparse`, of shape (n_outputs, n), whose entries may round otherwise; for a batch
+            a list of these.
 
         Raises
         ------
@@ -243,6 +250,8 @@ cdef class Program:
             For rows that are not real numbers.
         ArithmeticError, ValueError
             Where the graph would raise, with the number of the first such row.
+        ImportError
+            For `sparse` without SciPy.
 
         Examples
         --------
@@ -255,7 +264,10 @@ cdef class Program:
         [[2.0], [1.0]]
         """
         cdef FrozenGraph graph = graph_of(self)
-        return jacobian_of(graph, rows, wrt_of(graph, wrt, "jacobian"), False)
+        by = wrt_of(graph, wrt, "jacobian")
+        if sparse:
+            return sparse_jacobian(graph, rows, by)
+        return jacobian_of(graph, rows, by, False)
 
     def jvp(self, tangents, rows=(), wrt="inputs"):
         """Compute the derivatives of all outputs along a direction: the Jacobian times a vector.
@@ -305,8 +317,8 @@ cdef class Program:
     def vjp(self, cotangents, rows=(), wrt="inputs"):
         """Compute the derivatives of the outputs times a number each: a vector times the Jacobian.
 
-        As if the outputs were propagated one after the other, each from its own number, and what
-        they give were added up in their order.
+        One way back through the graph, however many outputs there are. What that takes is made at
+        the first call.
 
         Parameters
         ----------
@@ -471,24 +483,33 @@ cdef class Program:
             )
         return second_order(graph, direction[None], rows, reduction, by, False)[..., 0, :]
 
-    def hessian(self, rows=(), reduction="mean", wrt="inputs"):
+    def hessian(self, rows=(), reduction="mean", wrt="inputs", sparse=False):
         """Compute the Hessian of the output.
 
         Parameters
         ----------
         rows, reduction, wrt
             As for `hvp`.
+        sparse : bool, optional
+            Compute only what can be other than 0: pairs of Values that meet in a product or in
+            an operation that is not linear, found in the graph, in as few products with the
+            Hessian as a star colouring needs (Coleman and More, "Estimation of Sparse Hessian
+            Matrices and Graph Coloring Problems", 1984). Needs SciPy.
 
         Returns
         -------
         numpy.ndarray
             Shape (n, n) for n Values to differentiate by, or (batch, n, n) where every row has a
             Hessian of its own.
+        scipy.sparse.csr_array
+            With `sparse`, of shape (n, n); where every row has one of its own, a list of these.
 
         Raises
         ------
         ValueError, TypeError, ArithmeticError
             As `hvp`.
+        ImportError
+            For `sparse` without SciPy.
 
         Examples
         --------
@@ -496,12 +517,16 @@ cdef class Program:
         >>> a, b = Value(2.0), Value(3.0)
         >>> compile(a * a * b, [a, b]).hessian([2.0, 3.0]).tolist()
         [[6.0, 4.0], [4.0, 0.0]]
+        >>> compile(a * a + b, [a, b]).hessian([2.0, 3.0], sparse=True).nnz
+        1
         """
         import numpy
 
         cdef FrozenGraph graph = graph_of(self)
         want_one_output(graph, "hessian")
         by = wrt_of(graph, wrt, "hessian")
+        if sparse:
+            return sparse_hessian(graph, rows, reduction, by)
         return second_order(graph, numpy.eye(by.length), rows, reduction, by, False)
 
     def get_parameters(self):

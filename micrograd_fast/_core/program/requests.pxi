@@ -215,8 +215,40 @@ cdef object along_directions(FrozenGraph graph, object directions, object given,
     return result if graph.is_sequence else result[..., 0]
 
 
+cdef FrozenGraph weighted_graph(FrozenGraph graph):
+    """The graph of the sum of the outputs, each times a weight: inputs after the others."""
+    cdef mg_tape tape
+    cdef FrozenGraph weighted
+    if graph.weighted is None:
+        if mg_tape_weighted(&graph.program.tape, &tape) != MG_OK:
+            raise no_memory("the sum of a program's outputs")
+        # What its inputs stand for is nobody's.
+        weighted = new_graph(
+            &tape, graph.parameters, graph.inputs + (None,) * graph.program.tape.n_outputs, False,
+            graph.program.arithmetic,
+        )
+        graph.weighted = weighted
+    return graph.weighted
+
+
+cdef Wrt among_weighted(FrozenGraph graph, Wrt wrt):
+    """The same derivatives, of the weighted graph."""
+    cdef Wrt other = Wrt.__new__(Wrt)
+    cdef Py_ssize_t n_inputs = len(graph.inputs), n_weights = graph.program.tape.n_outputs
+    other.by_inputs, other.by_parameters = wrt.by_inputs, wrt.by_parameters
+    other.length, other.kind = wrt.length, wrt.kind
+    if not wrt.by_inputs:
+        other.places = wrt.places
+        return other
+    places = []
+    for place in range(n_inputs) if wrt.places is None else wrt.places:
+        places.append(place if place < n_inputs else place + n_weights)
+    other.places = places
+    return other
+
+
 cdef object from_cotangents(FrozenGraph graph, object cotangents, object given, Wrt wrt):
-    """The derivatives of all outputs, each times a number of its own, added up output by output.
+    """The derivatives of the outputs, each times a number of its own, added up: one way back.
 
     The numbers are of shape (outputs,), or (rows, outputs).
     """
@@ -225,25 +257,27 @@ cdef object from_cotangents(FrozenGraph graph, object cotangents, object given, 
     cdef Rows rows
     cdef Call call
     cdef mg_batch batch
-    begin_call(&call, graph)
-    read_rows(given, graph.program.tape.n_inputs, &rows)
+    cdef Py_ssize_t n_inputs = len(graph.inputs), n_outputs = graph.program.tape.n_outputs
+    cdef FrozenGraph weighted = weighted_graph(graph)
+    by = among_weighted(graph, wrt)
+    numbers = as_numbers(given, "rows")
+    single = numbers.ndim == 1
+    n_rows = 1 if single else len(numbers)
+    # Rows of another shape are refused as everywhere.
+    read_rows(given, n_inputs, &rows)
+    drop_rows(&rows)
+    if cotangents.shape != (n_rows, n_outputs) and cotangents.shape != (n_outputs,):
+        raise ValueError(
+            f"cotangents must be of shape ({n_outputs},), a number for each output, or"
+            f" {(n_rows, n_outputs)}, found {describe_shape(cotangents.shape)}"
+        )
+    both = numpy.empty((n_rows, n_inputs + n_outputs))
+    both[:, :n_inputs] = numbers
+    both[:, n_inputs:] = cotangents
+    begin_call(&call, weighted)
+    mg_batch_clear(&batch)
+    read_rows(both[0] if single else both, n_inputs + n_outputs, &rows)
     try:
-        shape = (rows.n_rows, graph.program.tape.n_outputs)
-        if cotangents.shape != shape and cotangents.shape != shape[1:]:
-            raise ValueError(
-                f"cotangents must be of shape {shape[1:]}, a number for each output, or {shape},"
-                f" found {describe_shape(cotangents.shape)}"
-            )
-        total = None
-        for output in range(graph.program.tape.n_outputs):
-            seeds = numpy.ascontiguousarray(
-                numpy.broadcast_to(cotangents[..., output], (rows.n_rows,))
-            )
-            mg_batch_clear(&batch)
-            batch.output = output
-            batch.seeds = numbers_of(seeds)
-            part = first_order(graph, &call, &rows, &batch, wrt)
-            total = part if total is None else total + part
+        return first_order(weighted, &call, &rows, &batch, by)
     finally:
         drop_rows(&rows)
-    return total

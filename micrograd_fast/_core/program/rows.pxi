@@ -121,12 +121,17 @@ cdef int read_rows(object given, Py_ssize_t n_inputs, Rows *rows) except -1:
     return 0
 
 
-cdef double *numbers_of(object array) except? NULL:
-    """Where the numbers of a contiguous float64 array are, as long as it lives."""
+cdef void *address_of(object array) except? NULL:
+    """Where the numbers of a contiguous array are, as long as it lives."""
     cdef Py_buffer view
     PyObject_GetBuffer(<PyObject *>array, &view, PyBUF_STRIDED_RO)
     PyBuffer_Release(&view)
-    return <double *>view.buf
+    return view.buf
+
+
+cdef double *numbers_of(object array) except? NULL:
+    """The same for one of float64."""
+    return <double *>address_of(array)
 
 
 cdef object new_array(tuple shape, bint zeros, double **numbers):
