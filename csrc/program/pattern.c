@@ -62,7 +62,7 @@ static int never_moves(const search *s, uint32_t i) {
 static uint32_t moving_operands(const search *s, uint32_t i, const uint32_t **operands) {
     const mg_entry *e = &s->tape->entries[i];
     uint32_t n = mg_entry_operands(e, s->tape->candidates, operands);
-    if (e->op == MG_JOIN) return n;
+    if (e->op == MG_JOIN || e->op == MG_FUNCTION) return n;
     if (e->op == MG_TAKE) return 1; /* not by the index */
     if (n == 2 && !s->rules[e->op].passes_b) n = 1;
     if (n > 0 && !s->rules[e->op].passes_a) {
@@ -158,6 +158,11 @@ static void visit_later(search *s, uint32_t i, uint32_t *stack, uint32_t *depth)
 static void find_pairs(search *s, uint32_t i, uint32_t *stack, uint32_t *depth) {
     const mg_entry *e = &s->tape->entries[i];
     if (e->op == MG_LEAF) return;
+    if (e->op == MG_FUNCTION) { /* of which nothing is known */
+        find_columns(s, i, &s->lists[0]);
+        add_pairs(s, &s->lists[0], &s->lists[0]);
+        return;
+    }
     if (e->op == MG_JOIN || e->op == MG_TAKE) {
         const uint32_t *operands;
         const uint32_t n = moving_operands(s, i, &operands);

@@ -305,6 +305,7 @@ mg_status mg_tape_weighted(const mg_tape *tape, mg_tape *weighted) {
     const uint32_t n_inputs = tape->n_inputs, n_weights = tape->n_outputs;
     const uint64_t n_entries = (uint64_t)tape->n_entries + 3 * (uint64_t)n_weights - 1;
     *weighted = (mg_tape){.n_candidates = tape->n_candidates,
+                          .n_functions = tape->n_functions,
                           .n_outputs = 1,
                           .n_inputs = n_inputs + n_weights,
                           .n_parameters = tape->n_parameters};

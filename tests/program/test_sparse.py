@@ -194,3 +194,18 @@ def test_scipy_is_asked_for_by_name():
         "except ImportError as error: print(error)"
     )
     assert said == 'sparse=True needs SciPy: pip install "micrograd_fast[sparse]"\n'
+
+
+def test_a_custom_operation_may_bend_in_all_its_operands():
+    product = micrograd_fast.custom_op(
+        lambda a, b: a * b, lambda a, b: (b, a), lambda a, b: ((0.0, 1.0), (1.0, 0.0))
+    )
+    a, b, c = x = [Value(1.0), Value(2.0), Value(3.0)]
+    row = [0.5, -1.5, 2.0]
+    program = compile(product(a * 2.0, c) + b, x)
+    found = program.hessian(row, sparse=True)
+    assert found.nnz == 4  # nothing is known of it
+    assert_same(found, program.hessian(row))
+    several = compile([product(a, c), b * c], x)
+    assert_same(several.jacobian(row, sparse=True), several.jacobian(row))
+    assert several.vjp([2.0, 3.0], row).tolist() == [4.0, 6.0, -3.5]

@@ -227,6 +227,7 @@ cdef FrozenGraph weighted_graph(FrozenGraph graph):
             &tape, graph.parameters, graph.inputs + (None,) * graph.program.tape.n_outputs, False,
             graph.program.arithmetic,
         )
+        weighted.functions = graph.functions
         graph.weighted = weighted
     return graph.weighted
 

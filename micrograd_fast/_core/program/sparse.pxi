@@ -1,7 +1,7 @@
 # Derivatives as sparse matrices: planned by the engine, computed in a product for each colour, and
 # put together by `_sparse.py`, where SciPy is.
 
-cdef object copied(const uint32_t *numbers, size_t n):
+cdef object numbers_of_plan(const uint32_t *numbers, size_t n):
     """Some of a plan's numbers as an array."""
     import numpy
 
@@ -49,9 +49,9 @@ cdef tuple make_plan(FrozenGraph graph, Wrt wrt, bint second):
         raise no_memory("the pattern of a derivative")
     try:
         return (
-            bool(plan.by_rows), plan.n_colours, copied(plan.groups, plan.n_groups),
-            copied(plan.starts, plan.n_rows + 1), copied(plan.indices, plan.n),
-            copied(plan.colours, plan.n), copied(plan.places, plan.n),
+            bool(plan.by_rows), plan.n_colours, numbers_of_plan(plan.groups, plan.n_groups),
+            numbers_of_plan(plan.starts, plan.n_rows + 1), numbers_of_plan(plan.indices, plan.n),
+            numbers_of_plan(plan.colours, plan.n), numbers_of_plan(plan.places, plan.n),
         )
     finally:
         mg_sparse_plan_free(&plan)
