@@ -167,12 +167,65 @@ def test_rows_of_a_program_choose_for_themselves():
     ]
 
 
-def test_a_branch_that_a_row_of_a_program_cannot_compute_is_an_error_that_says_so():
+def test_a_branch_that_a_row_of_a_program_does_not_take_has_values_that_cannot_fail():
+    x = Value(0.5)
+    branches = [x.log(), x**-1, x.sqrt(), (x * 1000.0).exp(), (1.0 + x.log()) ** 0.5]
+    holds = [mg.greater(x, 0.0), mg.less(x, 0.0), mg.greater(x, 0.5), mg.less(x, 0.5)]
+    holds.append(mg.logical_and(mg.greater(x, 1.0), mg.less(x, 9.0)))
+    rng = random.Random(3)
+    column = [rng.choice([0.0, -1.0, 1.0, 2.0, 1000.0]) for _ in range(700)]  # several strips
+    for condition, branch in zip(holds, branches, strict=True):
+        program = compile(where(condition, branch, x * 3.0), [x])
+        failing = compile(branch, [x])
+        taken = compile(condition, [x])
+        wanted = [failing([x0]) if taken([x0]) else x0 * 3.0 for x0 in column]
+        assert [y.hex() for y in program([[x0] for x0 in column]).tolist()] == [
+            y.hex() for y in wanted
+        ]
+        assert [program([x0]).hex() for x0 in column] == [y.hex() for y in wanted]
+
+
+def test_a_branch_that_is_taken_fails_in_the_first_row_that_takes_it():
+    x = Value(25.0)
+    inner = where(mg.greater(x, 10.0), (x - 20.0).log(), x * 2.0)
+    program = compile(where(mg.greater(x, 0.0), inner, x.exp()), [x])
+    rows = [[-1.0]] * 300 + [[21.0], [1.0], [15.0], [12.0]]
+    assert program(rows[:302]).tolist() == [math.exp(-1.0)] * 300 + [0.0, 2.0]
+    with pytest.raises(ValueError, match=r"row 302: log of -5\.0"):
+        program(rows)
+    shared = x.log()
+    program = compile(where(mg.less(x, 0.0), x * 1.0, shared) + 0.0 * shared, [x])
+    with pytest.raises(ValueError, match=r"row 1: log of -1\.0"):
+        program([[1.0], [-1.0]])
+    with pytest.raises(ValueError, match=r"log of -1\.0"):  # a condition is needed itself
+        compile(where(mg.less(x.log(), 0.0), x, x * 2.0), [x])([-1.0])
+
+
+def test_what_no_input_reaches_fails_in_whichever_row_takes_it():
+    x, w = Value(1.0), Value(1.0)
+    program = compile(where(mg.greater(x, 0.0), w.log(), x), [x])
+    w.data = -1.0
+    assert program([[-1.0]] * 1000).tolist() == [-1.0] * 1000
+    with pytest.raises(ValueError, match=r"row 900: log of -1\.0"):
+        program([[-1.0]] * 900 + [[1.0]] * 100)
+
+
+def test_an_index_in_a_branch_that_is_not_taken_may_be_out_of_range():
+    x, i = Value(1.0), Value(0.0)
+    table = [x.log(), x * 2.0]
+    program = compile(where(mg.less(i, 2.0), mg.take(table, i), x), [x, i])
+    assert program([[-1.0, 2.0], [1.0, 0.0], [-3.0, 1.0]]).tolist() == [-1.0, 0.0, -6.0]
+    with pytest.raises(IndexError, match="row 1"):
+        program([[1.0, 2.0], [1.0, -1.0]])
+    with pytest.raises(ValueError, match=r"row 2: log of -2\.0"):
+        program([[-1.0, 2.0], [1.0, 0.0], [-2.0, 0.0]])
+
+
+def test_a_slope_needs_a_value_of_both_branches_in_a_program():
     x = Value(1.0)
     program = compile(where(mg.greater(x, 0.0), x.log(), x * 0.0), [x])
-    assert program([[1.0], [2.0]]).tolist() == [0.0, math.log(2.0)]
     with pytest.raises(ValueError, match=r"log of -1\.0"):
-        program([[1.0], [-1.0]])
+        program.value_and_grad([[1.0], [-1.0]])
 
 
 def test_arrays_choose_entry_by_entry():

@@ -5,6 +5,7 @@
 #include "program/functions.h"
 #include "program/steps.h"
 
+#include <math.h>
 #include <string.h>
 
 /* What the parameters were when the workspace was loaded. */
@@ -25,6 +26,9 @@ typedef struct {
     double *values;     /* by entry */
     uint8_t *needed;    /* by an output; a tape from elsewhere may have more */
     uint8_t *reached;   /* entries that the sweep of a row comes to */
+    int by_choice;      /* whether a row needs only what its choices lead to */
+    uint8_t *states;    /* by entry: the first failure of each, in a row that goes on behind it */
+    int excused;        /* whether a failure was found that its row does not need */
     uint32_t *order;    /* entries above leaves, operands before users, from the output */
     uint32_t n_order;
 } recount;
@@ -109,6 +113,71 @@ static mg_status recount_sweep(const recount *c, mg_replay_failure *failure) {
     return MG_OK;
 }
 
+static double leaf_value(const recount *c, const mg_entry *e, const double *inputs) {
+    return e->leaf == MG_INPUT ? inputs[e->a] : e->leaf == MG_FREE ? c->parameters[e->a] : e->k;
+}
+
+/* Mark what a row needs, whose values are known, as `reached`. */
+static void find_chosen(const recount *c) {
+    const mg_tape *tape = c->tape;
+    memset(c->reached, 0, tape->n_entries);
+    for (uint32_t o = 0; o < tape->n_outputs; o++) c->reached[tape->outputs[o]] = 1;
+    for (uint32_t i = tape->n_entries; i-- > 0;) {
+        const mg_entry *e = &tape->entries[i];
+        if (!c->reached[i]) continue;
+        if (e->op == MG_TAKE) {
+            const uint32_t candidate = chosen(c, e);
+            c->reached[e->b] = 1;
+            if (candidate != UINT32_MAX) c->reached[candidate] = 1;
+            continue;
+        }
+        const uint32_t *operands;
+        const uint32_t n_operands = mg_entry_operands(e, tape->candidates, &operands);
+        const int is_closed = e->op == MG_KEEP && c->values[e->b] == 0.0;
+        for (uint32_t j = is_closed; j < n_operands; j++) c->reached[operands[j]] = 1;
+    }
+}
+
+/* Compute one row to its end, and find what fails first among what it needs. */
+static mg_status recount_by_choice(recount *c, const double *inputs, mg_replay_failure *failure) {
+    const mg_tape *tape = c->tape;
+    double *const values = c->values;
+    for (uint32_t i = 0; i < tape->n_entries; i++) {
+        const mg_entry *e = &tape->entries[i];
+        mg_status st = MG_OK;
+        if (!c->needed[i] || e->op == MG_JOIN) {
+            values[i] = 0.0;
+        } else if (e->op == MG_LEAF) {
+            values[i] = leaf_value(c, e, inputs);
+        } else if (e->op == MG_TAKE) {
+            const uint32_t candidate = chosen(c, e);
+            values[i] = candidate == UINT32_MAX ? NAN : values[candidate];
+            if (candidate == UINT32_MAX) st = MG_INDEX;
+        } else {
+            const double b = e->arity == 2 ? values[e->b] : e->k;
+            values[i] = mg_op_value((mg_op)e->op, values[e->a], b, e->k, e->h, &st);
+        }
+        c->states[i] = (uint8_t)st;
+    }
+    find_chosen(c);
+    for (uint32_t i = 0; i < tape->n_entries; i++) {
+        const mg_entry *e = &tape->entries[i];
+        const mg_status st = (mg_status)c->states[i];
+        if (st == MG_OK) continue;
+        if (!c->reached[i]) {
+            c->excused = 1;
+            continue;
+        }
+        *failure =
+            e->op == MG_TAKE
+                ? (mg_replay_failure){.entry = i, .a = values[e->b], .b = tape->entries[e->a].b}
+                : (mg_replay_failure){
+                      .entry = i, .a = values[e->a], .b = e->arity == 2 ? values[e->b] : e->k};
+        return st;
+    }
+    return MG_OK;
+}
+
 /* Compute one row in the order of the graph, to find what fails first in it. */
 static mg_status recount_row(const recount *c, const double *inputs, int backward,
                              mg_replay_failure *failure) {
@@ -119,9 +188,7 @@ static mg_status recount_row(const recount *c, const double *inputs, int backwar
         const mg_entry *e = &tape->entries[i];
         if (!c->needed[i]) continue;
         if (e->op == MG_LEAF) {
-            values[i] = e->leaf == MG_INPUT  ? inputs[e->a]
-                        : e->leaf == MG_FREE ? c->parameters[e->a]
-                                             : e->k;
+            values[i] = leaf_value(c, e, inputs);
             continue;
         }
         if (e->op == MG_JOIN) continue;
@@ -151,7 +218,7 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
     const size_t n_inputs = tape->n_inputs, n_rows = strip->n_rows, n = tape->n_entries;
     double *rows = mg_calloc(n_inputs * n_rows + tape->n_parameters + n, sizeof *rows);
     uint32_t *places = mg_calloc(3 * n, sizeof *places);
-    uint8_t *marks = mg_calloc(2 * n, sizeof *marks);
+    uint8_t *marks = mg_calloc(3 * n, sizeof *marks);
     *failure = strip->failure;
     if (!rows || !places || !marks) {
         st = MG_NO_MEMORY;
@@ -162,6 +229,9 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
                      .values = rows + n_inputs * n_rows + tape->n_parameters,
                      .needed = marks,
                      .reached = marks + n,
+                     .states = marks + 2 * n,
+                     .by_choice = !strip->batch->backward && !strip->batch->tangent &&
+                                  tape->n_functions == 0,
                      .order = places};
         find_needed(&c);
         for (size_t r = 0; r < n_rows; r++)
@@ -174,12 +244,15 @@ mg_status mg_find_failure(const mg_strip *strip, mg_status st, mg_replay_failure
                              c.order, places + n, places + 2 * n);
         mg_status found = MG_OK;
         for (size_t r = 0; r < n_rows && found == MG_OK; r++) {
-            found = recount_row(&c, rows + r * n_inputs, strip->batch->backward, failure);
+            const double *const row = rows + r * n_inputs;
+            found = c.by_choice ? recount_by_choice(&c, row, failure)
+                                : recount_row(&c, row, strip->batch->backward, failure);
             if (found != MG_OK) {
                 failure->row = strip->first_row + r;
                 st = found;
             }
         }
+        if (found == MG_OK && c.excused) st = MG_OK;
     }
     mg_free(marks);
     mg_free(places);

@@ -142,17 +142,23 @@ static mg_status run_tangent_forward(mg_strip *strip) {
     return MG_OK;
 }
 
-static mg_status run_strip(mg_strip *strip) {
+static mg_status run_values(mg_strip *strip) {
     const mg_program *program = strip->program;
-    const int first = strip->first_row == 0;
-    strip->failure.derivative = 0;
     mg_status st = MG_OK;
-    load_rows(strip);
-    if (first) st = mg_steps_forward(strip, program->runs, program->n_uniform);
+    if (strip->first_row == 0 || strip->uniform_again)
+        st = mg_steps_forward(strip, program->runs, program->n_uniform);
     if (st == MG_OK)
         st = mg_steps_forward(strip, program->runs + program->n_uniform, program->n_variable);
+    if (st == MG_OK && strip->batch->values) give_values(strip);
+    return st;
+}
+
+static mg_status run_strip(mg_strip *strip) {
+    const mg_program *program = strip->program;
+    strip->failure.derivative = 0;
+    load_rows(strip);
+    mg_status st = run_values(strip);
     if (st != MG_OK) return st;
-    if (strip->batch->values) give_values(strip);
     if (!strip->batch->backward) return strip->batch->tangent ? run_tangent_forward(strip) : MG_OK;
     const mg_adjoint_plan *plan = program->adjoint_plans[strip->batch->output];
     seed(strip, plan);
@@ -223,6 +229,19 @@ static mg_status overlook(void *context, uint32_t entry, mg_slot a, mg_slot b, m
     return MG_OK;
 }
 
+/* A strip of values has failed with `st`: go through it again where only steps have failed that
+ * no row needs. The rows are still in the lanes. */
+static mg_status excuse(mg_strip *strip, mg_status st, mg_replay_failure *failure) {
+    st = mg_find_failure(strip, st, failure);
+    if (st != MG_OK) return st;
+    strip->excused = strip->uniform_again = 1;
+    strip->lanes.on_failure = overlook;
+    st = run_values(strip);
+    strip->lanes.on_failure = strip->batch->goes_on ? overlook : mg_note_failure;
+    strip->excused = 0;
+    return st;
+}
+
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
                     mg_watch *watch, mg_replay_failure *failure) {
     const size_t lanes = workspace->lanes;
@@ -234,6 +253,7 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
     strip.batch = batch;
     strip.failure = (mg_replay_failure){0};
     strip.tangent_status = MG_OK;
+    strip.excused = strip.uniform_again = 0;
     choose_loops(&strip);
     strip.lanes = (mg_lanes){.values = workspace->values,
                              .adjoints = workspace->adjoints,
@@ -252,7 +272,8 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
         if (strip.tangent_status != MG_OK) *failure = strip.failure;
         if (strip.tangent_status != MG_OK) return st;
         if (st == MG_CALLBACK || st == MG_NO_MEMORY) return st;
-        if (st != MG_OK) return mg_find_failure(&strip, st, failure);
+        if (st != MG_OK) st = excuse(&strip, st, failure);
+        if (st != MG_OK) return st;
         if (watch) st = ask(watch, program->stats.n_nodes * lanes);
         if (st != MG_OK) return st;
     }

@@ -12,6 +12,8 @@ typedef struct {
     const mg_step_loops *steps;
     mg_lanes lanes; /* of the workspace, for loops over steps */
     size_t first_row, n_rows;
+    int excused;       /* what fails is needed by no row: it has any number */
+    int uniform_again; /* a step that no input reaches has been excused: each strip asks anew */
     mg_replay_failure failure;
     mg_status tangent_status; /* what failed there, if it was in the derivatives */
 } mg_strip;
