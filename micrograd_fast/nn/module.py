@@ -74,6 +74,7 @@ class Module:
 
         Examples
         --------
+        >>> from micrograd_fast import MLP
         >>> [name for name, _ in MLP(2, [1]).named_parameters()]
         ['layers.0.weight[0, 0]', 'layers.0.weight[0, 1]', 'layers.0.bias[0]']
         """
@@ -96,6 +97,7 @@ class Module:
 
         Examples
         --------
+        >>> from micrograd_fast import MLP
         >>> model = MLP(2, [4, 1])
         >>> {name: array.shape for name, array in model.state_dict().items()}
         {'layers.0.weight': (4, 2), 'layers.0.bias': (4,), 'layers.1.weight': (1, 4), \
@@ -120,6 +122,7 @@ class Module:
 
         Examples
         --------
+        >>> from micrograd_fast import MLP
         >>> one, other = MLP(2, [4, 1]), MLP(2, [4, 1])
         >>> other.load_state_dict(one.state_dict())
         >>> other([1.0, 2.0]).data == one([1.0, 2.0]).data
@@ -150,6 +153,7 @@ class Module:
 
         Examples
         --------
+        >>> from micrograd_fast import Neuron, Value
         >>> model = Neuron(2, nonlin=False)
         >>> model.w = [Value(1.0), Value(-1.0)]
         >>> model.predict([2.0, 0.5])
