@@ -74,7 +74,6 @@ static inline void mg_batch_clear(mg_batch *batch) {
     batch->add_to_parameters = batch->goes_on = 0;
     batch->tangent = NULL;
     batch->functions = NULL;
-    batch->functions = NULL;
 }
 
 /* The first row that fails, and the first entry that does in it. */

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .._core import ParameterGroup, first_repeated, require_shown, take_states, take_step
+from .._core import (
+    KEPT_COLUMNS,
+    ParameterGroup,
+    first_repeated,
+    require_shown,
+    take_states,
+    take_step,
+)
 from ..engine import Value
 
 # True for type checkers only: at run time, typing is not worth its time to load.
@@ -17,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MEANS", "SQUARES", "VELOCITIES", "Optimizer"]
 
 # The columns of numbers that a group keeps for its parameters.
-VELOCITIES, SQUARES, MEANS = range(3)
-N_COLUMNS = 3
+VELOCITIES, SQUARES, MEANS = KEPT_COLUMNS
 
 
 class Optimizer:
@@ -170,7 +176,7 @@ class Optimizer:
 
     def _start(self, group: _Group) -> tuple[float, ...]:
         """What the columns are before the first step."""
-        return (0.0,) * N_COLUMNS
+        return (0.0,) * len(KEPT_COLUMNS)
 
     def _entry(self, group: _Group, n_steps: int, kept: list[float]) -> dict[str, float]:
         """The state of a parameter, by PyTorch's names."""

@@ -37,6 +37,8 @@ cdef enum:
     MEANS = 2
     N_COLUMNS = 3
 
+KEPT_COLUMNS = (VELOCITIES, SQUARES, MEANS)
+
 
 cdef class ParameterGroup:
     """The parameters of one group of an optimizer, with the numbers kept for each.

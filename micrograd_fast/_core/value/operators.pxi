@@ -153,11 +153,10 @@ cdef mg_node negated(mg_node node) noexcept:
 
 
 cdef inline PyObject *commuting(mg_op op, PyObject *left, PyObject *right) except NULL:
-    """``+`` and ``*``, whose reflection is the operator itself with the Value first."""
+    """``+`` and ``*`` of a Value and something else: the reflection is the operator itself with the
+    Value first."""
     cdef double number
     if is_value(left):
-        if is_value(right):
-            return apply(kind_of(left), op, node_of(left), node_of(right), 0.0)
         if operand_number(right, &number) == NOT_A_NUMBER:
             return not_implemented()
         return apply_number(op, left, number)
