@@ -59,8 +59,7 @@ def test_every_operation_is_in_the_pattern(operation):
 @pytest.mark.parametrize("seed", range(60))
 def test_random_graphs(seed):
     case = Case(micrograd_fast, seed, 12 + seed, 3, kinds=REPLAYABLE)
-    if case.failures:
-        pytest.skip("the graph has no value")
+    assert not case.failures
     nodes = case.nodes[-4:]
     values = [node for node in nodes if isinstance(node, Value)]
     program, alone = compile(values, case.input_values()), compile(values[-1], case.input_values())
@@ -172,6 +171,28 @@ def test_a_matrix_is_the_caller_s_own():
     first.indices[:] = 0
     first.indptr[:] = 0
     assert program.hessian([0.5] * 5, sparse=True).toarray().tolist() == wanted.tolist()
+
+
+def test_rows_are_converted_once():
+    class Rows:
+        n_asked = 0
+
+        def __array__(self, dtype=None, copy=None):
+            self.n_asked += 1
+            return np.array([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]])
+
+    a, b, c = x = [Value(1.0), Value(2.0), Value(3.0)]
+    by_rows = compile([a * b * c, (a + b).exp() * c], x)  # two products, not three
+    by_columns = compile([a * b, b.exp(), a.sin(), c * c], x)
+    for ask in (
+        lambda rows: by_rows.vjp([1.0, 2.0], rows),
+        lambda rows: by_rows.jacobian(rows, sparse=True),
+        lambda rows: by_columns.jacobian(rows, sparse=True),
+        lambda rows: compile(a * b * c, x).hessian(rows, sparse=True),
+    ):
+        rows = Rows()
+        ask(rows)
+        assert rows.n_asked == 1
 
 
 def test_errors_are_those_of_the_dense_derivatives():

@@ -264,8 +264,8 @@ cdef object from_cotangents(FrozenGraph graph, object cotangents, object given, 
     numbers = as_numbers(given, "rows")
     single = numbers.ndim == 1
     n_rows = 1 if single else len(numbers)
-    # Rows of another shape are refused as everywhere.
-    read_rows(given, n_inputs, &rows)
+    # Rows of another shape are refused as everywhere; what was given is not asked again.
+    read_rows(numbers, n_inputs, &rows)
     drop_rows(&rows)
     if cotangents.shape != (n_rows, n_outputs) and cotangents.shape != (n_outputs,):
         raise ValueError(

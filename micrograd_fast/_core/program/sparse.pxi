@@ -82,9 +82,9 @@ cdef object sparse_jacobian(FrozenGraph graph, object given, Wrt wrt):
     plan = plan_of(graph, wrt, False)
     vectors = _sparse.sums_of_unit_vectors(plan)
     if plan[0]:
-        products = []
+        products, rows = [], as_numbers(given, "rows")
         for cotangents in vectors:
-            products.append(from_cotangents(graph, cotangents, given, wrt))
+            products.append(from_cotangents(graph, cotangents, rows, wrt))
         found = numpy.stack(products)
     else:
         found = along_directions(graph, vectors, given, wrt)
