@@ -288,6 +288,21 @@ def test_a_function_may_call_the_program_and_drop_it():
     assert not programs
 
 
+def test_a_function_that_calls_its_program_without_end_is_a_recursion_error():
+    x, *_ = new_leaves()
+    programs, calls = [], []
+
+    def nested(a):
+        calls.append(a)
+        assert len(calls) < 10_000
+        return programs[0]([[a], [a]])[0] if programs else a
+
+    programs.append(compile(custom_op(nested, lambda a: 1.0)(x) * 2.0, [x]))
+    with pytest.raises(RecursionError):
+        programs[0]([1.0])
+    programs.clear()
+
+
 def test_a_function_may_change_parameters_and_make_nodes():
     x, _, v, _ = new_leaves()
     made = []

@@ -25,6 +25,8 @@ cdef mg_status answer_call(PyObject *context, mg_function_call *call) except MG_
         try:
             operation.compute_column(part, call.n_rows, call.operands, call.results)
             is_done = True
+        except RecursionError:
+            raise
         except Exception:
             is_done = False  # because of some row, which is found below
     if is_done:
@@ -32,6 +34,8 @@ cdef mg_status answer_call(PyObject *context, mg_function_call *call) except MG_
     for r in range(call.n_rows):
         try:
             operation.compute_row(part, call.n_rows, r, call.operands, call.results)
+        except RecursionError:
+            raise  # To look for its row would go as deep again, at every depth.
         except Exception as error:
             if call.goes_on and isinstance(error, (ArithmeticError, ValueError)):
                 for i in range(operation.n_results(part)):
