@@ -195,8 +195,8 @@ def glance(module: object, name: str) -> Any: ...
 # Any, so that the class says what the attribute is.
 def watched(default: object = ...) -> Any: ...
 
-# The parameters of a group of an optimizer, with the two numbers kept for each.
-KEPT_COLUMNS: tuple[int, int, int]
+# The parameters of a group of an optimizer, with the numbers kept for each.
+KEPT_COLUMNS: tuple[int, int, int, int]
 
 class ParameterGroup:
     @property
@@ -211,6 +211,7 @@ class ParameterGroup:
         dampening: float,
         weight_decay: float,
         nesterov: bool,
+        maximize: bool,
     ) -> None: ...
     def adam(
         self,
@@ -220,6 +221,8 @@ class ParameterGroup:
         eps: float,
         weight_decay: float,
         decoupled: bool,
+        amsgrad: bool,
+        maximize: bool,
     ) -> None: ...
     def rmsprop(
         self,
@@ -229,8 +232,11 @@ class ParameterGroup:
         weight_decay: float,
         momentum: float,
         centered: bool,
+        maximize: bool,
     ) -> None: ...
-    def adagrad(self, lr: float, lr_decay: float, eps: float, weight_decay: float) -> None: ...
+    def adagrad(
+        self, lr: float, lr_decay: float, eps: float, weight_decay: float, maximize: bool
+    ) -> None: ...
     def start_squares(self, start: float) -> None: ...
     def zero_grad(self) -> None: ...
     def columns(self) -> tuple[list[float], ...]: ...

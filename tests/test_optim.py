@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 import json
 import math
 import pickle
@@ -38,21 +39,77 @@ OPTIMIZERS = [
     ("SGD", {"lr": 0.05, "momentum": 0.9}),
     ("SGD", {"lr": 0.05, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
     ("SGD", {"lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.001, "momentum": 0.5, "weight_decay": 0.1, "maximize": True}),
     ("Adam", {"lr": 0.1}),
     ("Adam", {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.2}),
+    ("Adam", {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True}),
+    ("Adam", {"lr": 0.1, "weight_decay": 0.2, "amsgrad": True, "maximize": True}),
     ("AdamW", {"lr": 0.1}),
     ("AdamW", {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-4, "weight_decay": 0.3}),
+    ("AdamW", {"lr": 0.1, "betas": (0.5, 0.6), "amsgrad": True}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.2, "maximize": True}),
     ("RMSprop", {}),
     ("RMSprop", {"lr": 0.05, "alpha": 0.9, "eps": 1e-4}),
     ("RMSprop", {"lr": 0.02, "weight_decay": 0.2}),
     ("RMSprop", {"lr": 0.02, "momentum": 0.8}),
     ("RMSprop", {"lr": 0.02, "alpha": 0.95, "centered": True}),
     ("RMSprop", {"lr": 0.01, "momentum": 0.7, "centered": True, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.01, "momentum": 0.7, "weight_decay": 0.1, "maximize": True}),
     ("Adagrad", {}),
     ("Adagrad", {"lr": 0.5, "lr_decay": 0.1}),
     ("Adagrad", {"lr": 0.5, "weight_decay": 0.2, "eps": 1e-3}),
     ("Adagrad", {"lr": 0.3, "initial_accumulator_value": 2.0, "lr_decay": 0.01}),
+    ("Adagrad", {"lr": 0.3, "weight_decay": 0.2, "maximize": True}),
 ]
+
+# What an option is where it is used, in every combination with the others.
+USES = {
+    "SGD": {"momentum": 0.8, "dampening": 0.3, "weight_decay": 0.1, "nesterov": True},
+    "Adam": {"betas": (0.5, 0.6), "weight_decay": 0.2, "amsgrad": True},
+    "AdamW": {"betas": (0.5, 0.6), "weight_decay": 0.2, "amsgrad": True},
+    "RMSprop": {"alpha": 0.9, "weight_decay": 0.2, "momentum": 0.7, "centered": True},
+    "Adagrad": {"lr_decay": 0.1, "weight_decay": 0.2, "initial_accumulator_value": 0.5},
+}
+
+
+def combinations(name):
+    """Every choice of options to be used, but those that exclude each other."""
+    uses = {"lr": 0.05, "eps": 1e-4, "maximize": True, **USES[name]}
+    if name == "SGD":
+        del uses["eps"]
+    for chosen in itertools.product([False, True], repeat=len(uses)):
+        options = {key: use for (key, use), is_used in zip(uses.items(), chosen) if is_used}
+        if "nesterov" in options and ("momentum" not in options or "dampening" in options):
+            continue
+        yield options
+
+
+# The options of PyTorch that are none here, and why.
+NOT_OURS = {
+    "foreach": "chooses among PyTorch's loops over tensors; here there is one",
+    "fused": "likewise",
+    "capturable": "is for graphs of CUDA, and Values are on no device",
+    "differentiable": "leaves a graph of the step, which here assigns data, and no graph knows",
+    "decoupled_weight_decay": "makes Adam what AdamW is",
+}
+
+
+@pytest.mark.parametrize("name", USES)
+def test_the_options_are_those_of_pytorch_at_the_same_places(name):
+    ours = inspect.signature(getattr(optim, name)).parameters
+    theirs = inspect.signature(getattr(torch.optim, name)).parameters
+    assert set(theirs) - set(ours) <= set(NOT_OURS)
+    assert set(ours) <= set(theirs)
+    for option in set(ours) - {"params"}:
+        assert ours[option].default == theirs[option].default, option
+    by_place = [key for key, option in ours.items() if option.kind is not option.KEYWORD_ONLY]
+    assert by_place == list(theirs)[: len(by_place)]
+
+
+def test_no_option_is_left_out_for_nothing():
+    theirs = [inspect.signature(getattr(torch.optim, name)).parameters for name in USES]
+    ours = [inspect.signature(getattr(optim, name)).parameters for name in USES]
+    assert set(NOT_OURS) == set().union(*theirs) - set().union(*ours)
 
 
 def test_every_option_is_compared():
@@ -65,8 +122,7 @@ def test_every_option_is_compared():
     assert optimizers == {name for name, _ in OPTIMIZERS}
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
-def test_a_hundred_steps_have_the_arithmetic_of_pytorch(name, options):
+def check_a_hundred_steps(name, options):
     # The same gradients for both: those of a loss would magnify what differs by rounding.
     rng = random.Random(SEED)
     start = [rng.uniform(-2, 2) for _ in range(20)]
@@ -82,6 +138,22 @@ def test_a_hundred_steps_have_the_arithmetic_of_pytorch(name, options):
         our_optimizer.step()
         their_optimizer.step()
         assert [p.data for p in ours] == pytest.approx(theirs.tolist(), rel=1e-12, abs=1e-12)
+    return [p.data for p in ours]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
+def test_a_hundred_steps_have_the_arithmetic_of_pytorch(name, options):
+    check_a_hundred_steps(name, options)
+
+
+@pytest.mark.parametrize("name", USES)
+def test_every_combination_of_options_has_the_arithmetic_of_pytorch(name):
+    ends = {}
+    for options in combinations(name):
+        ends[tuple(check_a_hundred_steps(name, options))] = options
+    # Dampening is nothing without momentum, and everything else makes a difference.
+    meaningless = [o for o in combinations(name) if "dampening" in o and "momentum" not in o]
+    assert len(ends) == len(list(combinations(name))) - len(meaningless)
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIMIZERS)
@@ -109,6 +181,10 @@ def gradients(rng, n):
     return odd + [rng.gauss(0, 10 ** rng.uniform(-8, 3)) for _ in range(n - len(odd))]
 
 
+def bits(numbers):
+    return list(map(float.hex, numbers))
+
+
 def test_sgd_has_the_bits_of_the_loop_in_python():
     random.seed(SEED)
     a = MLP(3, [4, 1])
@@ -129,22 +205,59 @@ def test_sgd_has_the_bits_of_the_loop_in_python():
 
 
 @pytest.mark.usefixtures("instruction_set")
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("weight_decay", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("momentum", "dampening", "nesterov"),
+    [(0.0, 0.0, False), (0.7, 0.0, False), (0.7, 0.2, False), (0.7, 0.0, True)],
+)
+def test_every_option_of_sgd_has_the_bits_of_the_loop_in_python(
+    momentum, dampening, nesterov, weight_decay, maximize
+):
+    rng = random.Random(SEED)
+    n, lr = 150, 0.01
+    params = [Value(number) for number in (0.0, -0.0)]
+    params += [Value(rng.uniform(-1, 1)) for _ in range(n - 2)]
+    numbers, b = [p.data for p in params], [0.0] * n
+    optimizer = optim.SGD(
+        params, lr, momentum, dampening, weight_decay, nesterov, maximize=maximize
+    )
+    for step in range(20):
+        for i, g in enumerate(gradients(rng, n)):
+            params[i].grad = g
+            if maximize:
+                g = -g
+            if weight_decay:
+                g = g + weight_decay * numbers[i]
+            if momentum:
+                b[i] = momentum * b[i] + (1 - dampening) * g if step else g
+                g = g + momentum * b[i] if nesterov else b[i]
+            numbers[i] -= lr * g
+        optimizer.step()
+        assert bits(p.data for p in params) == bits(numbers), f"seed {SEED}, step {step}"
+
+
+@pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_adam_has_the_bits_of_the_loop_in_python(name, weight_decay):
+@pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("maximize", [False, True])
+def test_adam_has_the_bits_of_the_loop_in_python(name, weight_decay, amsgrad, maximize):
     rng = random.Random(SEED)
     n = 150
     params = [Value(rng.uniform(-1, 1)) for _ in range(n)]
     numbers = [p.data for p in params]
-    m, v = [0.0] * n, [0.0] * n
+    m, v, x = [0.0] * n, [0.0] * n, [0.0] * n
     lr, beta1, beta2, eps = 0.01, 0.85, 0.99, 1e-8
     optimizer = getattr(optim, name)(
-        params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay
+        params, lr, (beta1, beta2), eps, weight_decay, amsgrad, maximize=maximize
     )
-    unlike = 0
+    unlike = n_larger = 0
     for step in range(1, 60):
         for i, g in enumerate(gradients(rng, n)):
             params[i].grad = g
+            if maximize:
+                g = -g
             if weight_decay and name == "Adam":
                 g = g + weight_decay * numbers[i]
             if weight_decay and name == "AdamW":
@@ -152,28 +265,36 @@ def test_adam_has_the_bits_of_the_loop_in_python(name, weight_decay):
             m[i] = beta1 * m[i] + (1 - beta1) * g
             v[i] = beta2 * v[i] + (1 - beta2) * g**2
             m_hat = m[i] / (1 - beta1**step)
-            v_hat = v[i] / (1 - beta2**step)
+            x[i] = max(x[i], v[i]) if amsgrad else v[i]
+            v_hat = x[i] / (1 - beta2**step)
             numbers[i] -= lr * m_hat / (v_hat**0.5 + eps)
             unlike += (g**2 != g * g) + (v_hat**0.5 != math.sqrt(v_hat))
+            n_larger += x[i] > v[i]
         optimizer.step()
-        assert [p.data for p in params] == numbers, f"seed {SEED}, step {step}"
+        assert bits(p.data for p in params) == bits(numbers), f"seed {SEED}, step {step}"
     assert unlike > 10
+    assert (n_larger > 1000) == amsgrad
 
 
 @pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize("momentum", [0.0, 0.7])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_rmsprop_has_the_bits_of_the_loop_in_python(centered, momentum, weight_decay):
+@pytest.mark.parametrize("maximize", [False, True])
+def test_rmsprop_has_the_bits_of_the_loop_in_python(centered, momentum, weight_decay, maximize):
     rng = random.Random(SEED)
     n, lr, alpha, eps = 150, 0.01, 0.9, 1e-8
     params = [Value(rng.uniform(-1, 1)) for _ in range(n)]
     numbers = [p.data for p in params]
     v, a, b = [0.0] * n, [0.0] * n, [0.0] * n
-    optimizer = optim.RMSprop(params, lr, alpha, eps, weight_decay, momentum, centered)
+    optimizer = optim.RMSprop(
+        params, lr, alpha, eps, weight_decay, momentum, centered, maximize=maximize
+    )
     for step in range(60):
         for i, g in enumerate(gradients(rng, n)):
             params[i].grad = g
+            if maximize:
+                g = -g
             if weight_decay:
                 g = g + weight_decay * numbers[i]
             v[i] = alpha * v[i] + (1 - alpha) * g**2
@@ -192,15 +313,18 @@ def test_rmsprop_has_the_bits_of_the_loop_in_python(centered, momentum, weight_d
 @pytest.mark.usefixtures("instruction_set")
 @pytest.mark.parametrize("lr_decay", [0.0, 0.1])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.3])
-def test_adagrad_has_the_bits_of_the_loop_in_python(lr_decay, weight_decay):
+@pytest.mark.parametrize("maximize", [False, True])
+def test_adagrad_has_the_bits_of_the_loop_in_python(lr_decay, weight_decay, maximize):
     rng = random.Random(SEED)
     n, lr, start, eps = 150, 0.01, 0.1, 1e-8
     params = [Value(rng.uniform(-1, 1)) for _ in range(n)]
     numbers, s = [p.data for p in params], [start] * n
-    optimizer = optim.Adagrad(params, lr, lr_decay, weight_decay, start, eps)
+    optimizer = optim.Adagrad(params, lr, lr_decay, weight_decay, start, eps, maximize=maximize)
     for step in range(60):
         for i, g in enumerate(gradients(rng, n)):
             params[i].grad = g
+            if maximize:
+                g = -g
             if weight_decay:
                 g = g + weight_decay * numbers[i]
             s[i] = s[i] + g**2
@@ -289,6 +413,74 @@ def test_bad_arguments_are_refused(error, build):
 def test_arguments_of_another_type_are_refused_by_name(build, message):
     with pytest.raises(TypeError, match=message):
         build()
+
+
+NUMBERS = {
+    "SGD": ["lr", "momentum", "weight_decay"],
+    "Adam": ["lr", "eps", "weight_decay"],
+    "AdamW": ["lr", "eps", "weight_decay"],
+    "RMSprop": ["lr", "alpha", "eps", "weight_decay", "momentum"],
+    "Adagrad": ["lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"],
+}
+FLAGS = {
+    "SGD": ["nesterov", "maximize"],
+    "Adam": ["amsgrad", "maximize"],
+    "AdamW": ["amsgrad", "maximize"],
+    "RMSprop": ["centered", "maximize"],
+    "Adagrad": ["maximize"],
+}
+BAD_OPTIONS = [
+    (name, option, found, error, message)
+    for options, wrongs in [
+        (
+            NUMBERS,
+            [
+                (-0.5, ValueError, r"must be at least 0\.0, found -0\.5"),
+                (math.nan, ValueError, r"must be at least 0\.0, found nan"),
+                ("0.1", TypeError, "must be a number, found str"),
+                (None, TypeError, "must be a number, found NoneType"),
+            ],
+        ),
+        (
+            FLAGS,
+            [
+                ("no", ValueError, "must be True or False, found 'no'"),
+                (None, ValueError, "must be True or False, found None"),
+                (0.5, ValueError, r"must be True or False, found 0\.5"),
+            ],
+        ),
+    ]
+    for name, names in options.items()
+    for option in names
+    for found, error, message in wrongs
+]
+
+
+@pytest.mark.parametrize(("name", "option", "found", "error", "message"), BAD_OPTIONS)
+def test_a_bad_option_is_refused_by_name_wherever_it_is_given(name, option, found, error, message):
+    kind, bad = getattr(optim, name), {option: found}
+    optimizer = kind([Value(1.0)])
+    state = optimizer.state_dict()
+    state["param_groups"][0].update(bad)
+    before = snapshot(optimizer)
+    for give in [
+        lambda: kind([Value(1.0)], **bad),
+        lambda: kind([{"params": [Value(1.0)], **bad}]),
+        lambda: optimizer.add_param_group({"params": [Value(2.0)], **bad}),
+        lambda: optimizer.load_state_dict(state),
+    ]:
+        with pytest.raises(error, match=f"^{option} {message}$"):
+            give()
+        assert snapshot(optimizer) == before
+
+
+def test_a_number_or_a_flag_of_numpy_is_as_good():
+    options = {"lr": np.float32(0.5), "momentum": np.int64(0), "centered": np.False_}
+    p, q = Value(1.0), Value(1.0)
+    p.grad = q.grad = 2.0
+    optim.RMSprop([p], maximize=np.True_, **options).step()
+    optim.RMSprop([q], lr=0.5, maximize=True).step()
+    assert p.data == q.data > 1.0
 
 
 def test_a_state_of_another_shape_is_refused():
@@ -528,20 +720,35 @@ def test_a_step_that_fails_in_a_later_group_changes_none():
     assert snapshot(optimizer) == snapshot(twin)
 
 
+@pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize("weight_decay", [0.0, 1e200])
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad"])
-def test_the_largest_gradients_are_taken_and_the_next_refused(name, weight_decay):
+def test_the_largest_gradients_are_taken_and_the_next_refused(name, weight_decay, maximize):
     largest = 1.3407807929942596e154  # the square root of the largest float
     for grad, fits in [(largest, True), (math.nextafter(largest, math.inf), False)]:
         p = Value(0.0)
         p.grad = -grad
-        optimizer = getattr(optim, name)([p], weight_decay=weight_decay)
+        optimizer = getattr(optim, name)([p], weight_decay=weight_decay, maximize=maximize)
         if fits:
             optimizer.step()
         else:
             with pytest.raises(OverflowError):
                 optimizer.step()
         assert (p.data != 0.0) == fits
+
+
+@pytest.mark.parametrize(("maximize", "fits"), [(False, False), (True, True)])
+@pytest.mark.parametrize("name", ["Adam", "RMSprop", "Adagrad"])
+def test_the_square_that_must_be_a_float_is_that_of_what_is_gone_along(name, maximize, fits):
+    p = Value(1.0)
+    p.grad = 1e154
+    optimizer = getattr(optim, name)([p], weight_decay=1e154, maximize=maximize)
+    if fits:  # -1e154 + 1e154 * 1.0
+        optimizer.step()
+        assert p.data == 1.0
+    else:
+        with pytest.raises(OverflowError, match=r"gradient 0, 1e\+154"):
+            optimizer.step()
 
 
 @pytest.mark.parametrize("option", ["lr", "momentum", "weight_decay"])
@@ -631,6 +838,8 @@ DAMAGES = {
     "a complex number": lambda s: s["state"][0].update(exp_avg=1j),
     "a missing number": lambda s: s["state"][4].pop("exp_avg"),
     "a negative square": lambda s: s["state"][5].update(exp_avg_sq=-1.0),
+    "a negative largest square": lambda s: s["state"][5].update(max_exp_avg_sq=-1.0),
+    "no largest square": lambda s: s["state"][1].pop("max_exp_avg_sq"),
     "a negative step": lambda s: [entry.update(step=-1) for entry in s["state"].values()],
     "a huge step": lambda s: [entry.update(step=2**70) for entry in s["state"].values()],
     "half a step": lambda s: [entry.update(step=0.5) for entry in s["state"].values()],
@@ -646,7 +855,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_state_is_refused_and_nothing_taken_over(damage):
-    optimizer = two_groups("Adam", lr=0.1)
+    optimizer = two_groups("Adam", lr=0.1, amsgrad=True)
     state = optimizer.state_dict()
     for entry in state["state"].values():
         entry["exp_avg"] = 9.0
@@ -665,17 +874,18 @@ def test_private_functions_check_what_they_take():
     group = _core.ParameterGroup([Value(1.0) for _ in range(3)])
     zeros = [0.0] * 3
     for columns in [
-        ([], [], []),
-        ([1.0], [1.0], [1.0]),
-        (zeros, [0.0] * 4, zeros),
-        ([None] * 3, zeros, zeros),
-        (zeros, [-1.0] * 3, zeros),
-        (zeros, zeros),
-        (zeros, zeros, zeros, zeros),
+        ([], [], [], []),
+        ([1.0], [1.0], [1.0], [1.0]),
+        (zeros, [0.0] * 4, zeros, zeros),
+        ([None] * 3, zeros, zeros, zeros),
+        (zeros, [-1.0] * 3, zeros, zeros),
+        (zeros, zeros, zeros, [-1.0] * 3),
+        (zeros, zeros, zeros),
+        (zeros, zeros, zeros, zeros, zeros),
     ]:
         with pytest.raises((TypeError, ValueError)):
             _core.take_states([group], [(1, columns, True)])
-    assert group.columns() == (zeros, zeros, zeros)
+    assert group.columns() == (zeros, zeros, zeros, zeros)
     for wrong in [[None], [[]], [Value(1.0)], 3]:
         with pytest.raises(TypeError):
             _core.take_step(wrong)
@@ -703,6 +913,8 @@ def test_a_state_of_pytorch_is_taken_over():
         ("SGD", {"momentum": 0.9}),
         ("SGD", {}),
         ("Adam", {}),
+        ("Adam", {"amsgrad": True, "betas": (0.9, 0.5)}),
+        ("AdamW", {"amsgrad": True, "maximize": True}),
         ("RMSprop", {"momentum": 0.5, "centered": True}),
         ("RMSprop", {}),
         ("Adagrad", {"initial_accumulator_value": 0.5}),
@@ -740,7 +952,7 @@ def test_an_optimizer_is_copied_with_its_model(name, options, copied):
         optimizer.step()
         return [p.data for p in model.parameters()]
 
-    model = MLP(2, [4, 1])
+    model = MLP(2, [4, 1], activation="tanh", seed=SEED)
     optimizer = getattr(optim, name)(model.parameters(), **options)
     train(model, optimizer)
     before = [p.data for p in model.parameters()]

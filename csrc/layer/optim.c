@@ -33,14 +33,20 @@ void mg_span_zero_grad(mg_arena *arena, mg_span span) {
     memset(arena->grad + span.first, 0, span.n_nodes * sizeof *arena->grad);
 }
 
+void mg_span_negate_grad(mg_arena *arena, mg_span span) {
+    double *const grad = arena->grad + span.first;
+    for (size_t i = 0; i < span.n_nodes; i++) grad[i] = -grad[i];
+}
+
 void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velocity, int first) {
     mg_loops_current()->rules.sgd(rule, span.n_nodes, arena->data + span.first,
                                   arena->grad + span.first, velocity, first);
 }
 
-void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v) {
+void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v,
+                  double *largest) {
     mg_loops_current()->rules.adam(rule, span.n_nodes, arena->data + span.first,
-                                   arena->grad + span.first, m, v);
+                                   arena->grad + span.first, m, v, largest);
 }
 
 void mg_rmsprop_step(mg_arena *arena, mg_span span, const mg_rmsprop *rule, double *buffer,

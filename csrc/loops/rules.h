@@ -34,9 +34,10 @@ typedef struct {
 
     /* m = beta1 * m + (1 - beta1) * g;  v = beta2 * v + (1 - beta2) * g ** 2
      * p -= lr * (m / correction1) / ((v / correction2) ** 0.5 + eps)
-     * v must not be negative, and the square of g must be a float. */
+     * With `largest`, which is NULL but for AMSGrad: x = max(x, v) in the place of v there.
+     * v and x must not be negative, and the square of g must be a float. */
     void (*adam)(const mg_adam *rule, size_t n, double *data, const double *grad, double *m,
-                 double *v);
+                 double *v, double *largest);
 
     /* s = alpha * s + (1 - alpha) * g ** 2
      * a = alpha * a + (1 - alpha) * g;  variance = max(0, s - a ** 2), or s where `mean` is NULL

@@ -2,6 +2,11 @@
 
 A step is one C loop over the parameters, which may be any list of Values. Its arithmetic is that
 of the same rule written out in Python, line by line, to the last bit.
+
+Of PyTorch's options, those are not there that choose among its loops over tensors (``foreach``,
+``fused``), or that are for graphs of CUDA (``capturable``) or of the step itself
+(``differentiable``): a step assigns data, which no graph knows of. ``decoupled_weight_decay`` of
+Adam is `AdamW`.
 """
 
 from . import lr_scheduler

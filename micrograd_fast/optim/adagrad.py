@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._options import check
+from ._options import check, check_flag
 from .optimizer import SQUARES, Optimizer
 
 # True for type checkers only: at run time, typing is not worth its time to load.
@@ -34,6 +34,8 @@ class Adagrad(Optimizer):
     initial_accumulator_value : float, optional
         What ``s`` begins with.
     eps : float, optional
+    maximize : bool, optional
+        Climb instead: every gradient g counts as -g, before anything else.
 
     Raises
     ------
@@ -62,6 +64,8 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -71,6 +75,7 @@ class Adagrad(Optimizer):
                 "eps": eps,
                 "weight_decay": weight_decay,
                 "initial_accumulator_value": initial_accumulator_value,
+                "maximize": maximize,
             },
         )
 
@@ -81,12 +86,19 @@ class Adagrad(Optimizer):
     def _check_group(self, group: _Group) -> None:
         for name in ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps"):
             check(name, group[name])
+        check_flag("maximize", group["maximize"])
 
     def _tell(self, known: ParameterGroup, group: _Group) -> None:
-        known.adagrad(group["lr"], group["lr_decay"], group["eps"], group["weight_decay"])
+        known.adagrad(
+            group["lr"],
+            group["lr_decay"],
+            group["eps"],
+            group["weight_decay"],
+            group["maximize"],
+        )
 
     def _kept(self, group: _Group) -> dict[str, int]:
         return {"sum": SQUARES}
 
-    def _start(self, group: _Group) -> tuple[float, ...]:
-        return (0.0, group["initial_accumulator_value"], 0.0)
+    def _start(self, group: _Group) -> dict[int, float]:
+        return {SQUARES: group["initial_accumulator_value"]}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ._options import check
-from .optimizer import SQUARES, VELOCITIES, Optimizer
+from ._options import check, check_flag
+from .optimizer import LARGEST, SQUARES, VELOCITIES, Optimizer
 
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
@@ -32,6 +32,12 @@ class Adam(Optimizer):
     eps : float, optional
     weight_decay : float, optional
         Added to the gradient as a multiple of the parameter.
+    amsgrad : bool, optional
+        Divide by the largest ``v`` of all steps until now: ``x = max(x, v)``, where x begins with
+        0, stands in the place of ``v`` in the last line (Reddi, Kale and Kumar, "On the
+        Convergence of Adam and Beyond", 2018).
+    maximize : bool, optional
+        Climb instead: every gradient g counts as -g, before anything else.
 
     Raises
     ------
@@ -50,6 +56,12 @@ class Adam(Optimizer):
     >>> optimizer.step()
     >>> round(p.data, 6)
     0.9
+    >>> q = Value(1.0)
+    >>> optimizer = Adam([q], lr=0.1, amsgrad=True, maximize=True)
+    >>> (4.0 * q - q * q).backward()
+    >>> optimizer.step()
+    >>> round(q.data, 6)
+    1.1
     """
 
     _decoupled = False
@@ -61,9 +73,20 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
-            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+            },
         )
 
     def _check_group(self, group: _Group) -> None:
@@ -74,13 +97,27 @@ class Adam(Optimizer):
             raise ValueError(f"betas must be a pair of numbers, found {betas!r}")
         for beta in betas:
             check("a beta", beta, below=1.0)
+        for name in ("amsgrad", "maximize"):
+            check_flag(name, group[name])
 
     def _tell(self, known: ParameterGroup, group: _Group) -> None:
         beta1, beta2 = group["betas"]
-        known.adam(group["lr"], beta1, beta2, group["eps"], group["weight_decay"], self._decoupled)
+        known.adam(
+            group["lr"],
+            beta1,
+            beta2,
+            group["eps"],
+            group["weight_decay"],
+            self._decoupled,
+            group["amsgrad"],
+            group["maximize"],
+        )
 
     def _kept(self, group: _Group) -> dict[str, int]:
-        return {"exp_avg": VELOCITIES, "exp_avg_sq": SQUARES}
+        names = {"exp_avg": VELOCITIES, "exp_avg_sq": SQUARES}
+        if group["amsgrad"]:
+            names["max_exp_avg_sq"] = LARGEST
+        return names
 
 
 class AdamW(Adam):
@@ -90,7 +127,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps
+    params, lr, betas, eps, amsgrad, maximize
         As for `Adam`.
     weight_decay : float, optional
 
@@ -117,5 +154,8 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)

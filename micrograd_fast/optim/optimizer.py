@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     _Parameters: TypeAlias = Iterable[Value] | Iterable[dict[str, Any]]
     _Group: TypeAlias = dict[str, Any]
 
-__all__ = ["MEANS", "SQUARES", "VELOCITIES", "Optimizer"]
+__all__ = ["LARGEST", "MEANS", "SQUARES", "VELOCITIES", "Optimizer"]
 
 # The columns of numbers that a group keeps for its parameters.
-VELOCITIES, SQUARES, MEANS = KEPT_COLUMNS
+VELOCITIES, SQUARES, MEANS, LARGEST = KEPT_COLUMNS
 
 
 class Optimizer:
@@ -174,9 +174,9 @@ class Optimizer:
         """PyTorch's names of what is kept for a parameter, with their columns."""
         raise NotImplementedError
 
-    def _start(self, group: _Group) -> tuple[float, ...]:
-        """What the columns are before the first step."""
-        return (0.0,) * len(KEPT_COLUMNS)
+    def _start(self, group: _Group) -> dict[int, float]:
+        """What columns are before the first step, if not 0."""
+        return {}
 
     def _entry(self, group: _Group, n_steps: int, kept: list[float]) -> dict[str, float]:
         """The state of a parameter, by PyTorch's names."""
@@ -184,7 +184,8 @@ class Optimizer:
 
     def _state(self, group: _Group, entries: list[_Group]) -> tuple[int, list[list[float]], bool]:
         """The way back: the steps, the columns, and whether the first is a velocity."""
-        columns = [[number] * len(entries) for number in self._start(group)]
+        starts = self._start(group)
+        columns = [[starts.get(c, 0.0)] * len(entries) for c in KEPT_COLUMNS]
         if not any(entries):  # PyTorch's, before the first step
             return 0, columns, False
         steps = self._column(entries, "step")

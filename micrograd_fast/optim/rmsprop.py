@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._options import check
+from ._options import check, check_flag
 from .optimizer import MEANS, SQUARES, VELOCITIES, Optimizer
 
 # True for type checkers only: at run time, typing is not worth its time to load.
@@ -38,6 +38,8 @@ class RMSprop(Optimizer):
         Divide by an estimate of the standard deviation instead: with ``a``, the mean of gradients,
         kept like ``v``, ``max(0, v - a**2)`` stands in the place of ``v`` (Graves, "Generating
         Sequences With Recurrent Neural Networks", 2013).
+    maximize : bool, optional
+        Climb instead: every gradient g counts as -g, before anything else.
 
     Raises
     ------
@@ -67,6 +69,8 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -77,12 +81,15 @@ class RMSprop(Optimizer):
                 "weight_decay": weight_decay,
                 "momentum": momentum,
                 "centered": centered,
+                "maximize": maximize,
             },
         )
 
     def _check_group(self, group: _Group) -> None:
         for name in ("lr", "alpha", "eps", "weight_decay", "momentum"):
             check(name, group[name])
+        for name in ("centered", "maximize"):
+            check_flag(name, group[name])
 
     def _tell(self, known: ParameterGroup, group: _Group) -> None:
         known.rmsprop(
@@ -92,6 +99,7 @@ class RMSprop(Optimizer):
             group["weight_decay"],
             group["momentum"],
             group["centered"],
+            group["maximize"],
         )
 
     def _kept(self, group: _Group) -> dict[str, int]:

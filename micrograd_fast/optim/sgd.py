@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._options import check
+from .._core import KEPT_COLUMNS
+from ._options import check, check_flag
 from .optimizer import VELOCITIES, Optimizer
 
 # True for type checkers only: at run time, typing is not worth its time to load.
@@ -28,6 +29,8 @@ class SGD(Optimizer):
     momentum, dampening, weight_decay : float, optional
     nesterov : bool, optional
         Needs a momentum and no dampening.
+    maximize : bool, optional
+        Climb instead: every gradient g counts as -g, before anything else.
 
     Raises
     ------
@@ -56,6 +59,8 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -65,12 +70,15 @@ class SGD(Optimizer):
                 "dampening": dampening,
                 "weight_decay": weight_decay,
                 "nesterov": nesterov,
+                "maximize": maximize,
             },
         )
 
     def _check_group(self, group: _Group) -> None:
         for name in ("lr", "momentum", "weight_decay"):
             check(name, group[name])
+        for name in ("nesterov", "maximize"):
+            check_flag(name, group[name])
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError(
                 "momentum must be above 0 and dampening 0 for nesterov, found"
@@ -84,6 +92,7 @@ class SGD(Optimizer):
             group["dampening"],
             group["weight_decay"],
             group["nesterov"],
+            group["maximize"],
         )
 
     def _kept(self, group: _Group) -> dict[str, int]:
@@ -91,7 +100,7 @@ class SGD(Optimizer):
 
     def _state(self, group: _Group, entries: list[_Group]) -> tuple[int, list[list[float]], bool]:
         # PyTorch has no step there, and no entry or buffer before the first with momentum.
-        columns = [[0.0] * len(entries) for _ in self._start(group)]
+        columns = [[0.0] * len(entries) for _ in KEPT_COLUMNS]
         buffers: list[Any] = [None]
         if any(entries):
             buffers = self._column(entries, "momentum_buffer")

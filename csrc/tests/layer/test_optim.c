@@ -1,6 +1,9 @@
 /* Optimizer steps over spans of nodes. */
 #include "tests/check.h"
 
+#include <math.h>
+#include <string.h>
+
 #include "layer/optim.h"
 
 enum { N_NODES = 9 };
@@ -39,6 +42,26 @@ static void check_sgd(void) {
         for (mg_node i = 0; i < N_NODES; i++) mg_arena_discard(arena, first + i);
         test_arena_end(arena);
     }
+}
+
+/* Every gradient of the span, and no other, zeros included; twice is nothing. */
+static void check_negated(void) {
+    mg_arena *arena = test_arena_new();
+    const mg_node first = leaves(arena, N_NODES);
+    arena->grad[first + 1] = 0.0;
+    arena->grad[first + 2] = -INFINITY;
+    double before[N_NODES];
+    memcpy(before, arena->grad + first, sizeof before);
+    const mg_span span = {first + 1, N_NODES - 2};
+    mg_span_negate_grad(arena, span);
+    for (mg_node i = 0; i < N_NODES; i++) {
+        const double wanted = i > 0 && i < N_NODES - 1 ? -before[i] : before[i];
+        CHECK(memcmp(&arena->grad[first + i], &wanted, sizeof wanted) == 0);
+    }
+    mg_span_negate_grad(arena, span);
+    CHECK(memcmp(before, arena->grad + first, sizeof before) == 0);
+    for (mg_node i = 0; i < N_NODES; i++) mg_arena_discard(arena, first + i);
+    test_arena_end(arena);
 }
 
 /* A call on the first row, whose weights are to be kept from the first assignment on. */
@@ -102,6 +125,7 @@ static void check_successor(void) {
 
 void test_optim(void) {
     check_sgd();
+    check_negated();
     check_neighbours();
     check_successor();
 }

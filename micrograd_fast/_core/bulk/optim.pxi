@@ -31,13 +31,14 @@ cdef enum:
 
 cdef enum:
     # What is kept for each parameter, if the rule wants it: a velocity or a mean of gradients, a
-    # mean or sum of their squares, and the mean that is beside both.
+    # mean or sum of their squares, the mean that is beside both, and the largest of the squares.
     VELOCITIES = 0
     SQUARES = 1
     MEANS = 2
-    N_COLUMNS = 3
+    LARGEST = 3
+    N_COLUMNS = 4
 
-KEPT_COLUMNS = (VELOCITIES, SQUARES, MEANS)
+KEPT_COLUMNS = (VELOCITIES, SQUARES, MEANS, LARGEST)
 
 
 cdef class ParameterGroup:
@@ -58,8 +59,10 @@ cdef class ParameterGroup:
     cdef double *kept[N_COLUMNS]  # NULL for nothing but zeros
     cdef bint has_velocity
     cdef int rule
+    cdef bint maximize
     cdef mg_sgd sgd_rule
     cdef mg_adam adam_rule
+    cdef bint has_largest
     cdef mg_rmsprop rmsprop_rule
     cdef bint is_centered
     cdef mg_adagrad adagrad_rule
@@ -130,27 +133,33 @@ cdef class ParameterGroup:
         return 0
 
     def sgd(self, double lr, double momentum, double dampening, double weight_decay,
-            bint nesterov):
+            bint nesterov, bint maximize):
         """Let the next step be one of stochastic gradient descent."""
         self.sgd_rule = mg_sgd(lr, momentum, dampening, weight_decay, nesterov)
+        self.maximize = maximize
         self.rule = SGD_RULE
 
     def adam(self, double lr, double beta1, double beta2, double eps, double weight_decay,
-             bint decoupled):
+             bint decoupled, bint amsgrad, bint maximize):
         """Let the next step be one of Adam, or of AdamW where the weight decay is decoupled."""
         self.adam_rule = mg_adam(lr, beta1, beta2, eps, weight_decay, decoupled, 1.0, 1.0)
+        self.has_largest = amsgrad
+        self.maximize = maximize
         self.rule = ADAM_RULE
 
     def rmsprop(self, double lr, double alpha, double eps, double weight_decay, double momentum,
-                bint centered):
+                bint centered, bint maximize):
         """Let the next step be one of RMSprop."""
         self.rmsprop_rule = mg_rmsprop(lr, alpha, eps, weight_decay, momentum)
+        self.maximize = maximize
         self.is_centered = centered
         self.rule = RMSPROP_RULE
 
-    def adagrad(self, double lr, double lr_decay, double eps, double weight_decay):
+    def adagrad(self, double lr, double lr_decay, double eps, double weight_decay,
+                bint maximize):
         """Let the next step be one of Adagrad."""
         self.adagrad_rule = mg_adagrad(lr, eps, weight_decay)
+        self.maximize = maximize
         self.lr_decay = lr_decay
         self.rule = ADAGRAD_RULE
 
@@ -161,6 +170,8 @@ cdef class ParameterGroup:
     cdef int check_squares(self, double weight_decay) except -1:
         """Raise for a gradient, with weight decay, whose square is no float."""
         cdef size_t i, n_before = 0, n_done = 0
+        if self.maximize:
+            weight_decay = -weight_decay
         for i in range(self.n_spans):
             if mg_squares_check(&arena, self.spans[i], weight_decay, &n_done) != MG_OK:
                 raise OverflowError(
@@ -183,6 +194,8 @@ cdef class ParameterGroup:
             self.keep(SQUARES)
             self.adam_rule.correction1 = 1.0 - mg_pow(self.adam_rule.beta1, step, &st)
             self.adam_rule.correction2 = 1.0 - mg_pow(self.adam_rule.beta2, step, &st)
+            if self.has_largest:
+                self.keep(LARGEST)
             self.check_squares(0.0 if self.adam_rule.decoupled else self.adam_rule.weight_decay)
         elif self.rule == RMSPROP_RULE:
             self.keep(SQUARES)
@@ -205,8 +218,11 @@ cdef class ParameterGroup:
         return NULL if self.kept[column] == NULL else self.kept[column] + i
 
     cdef void update(self) noexcept:
+        # The gradients are negated and back again: no Python runs, and nobody reads them, meanwhile.
         cdef size_t i, n_before = 0
         for i in range(self.n_spans):
+            if self.maximize:
+                mg_span_negate_grad(&arena, self.spans[i])
             if self.rule == SGD_RULE:
                 mg_sgd_step(
                     &arena, self.spans[i], &self.sgd_rule,
@@ -216,7 +232,8 @@ cdef class ParameterGroup:
             elif self.rule == ADAM_RULE:
                 mg_adam_step(&arena, self.spans[i], &self.adam_rule,
                              self.kept_from(VELOCITIES, n_before),
-                             self.kept_from(SQUARES, n_before))
+                             self.kept_from(SQUARES, n_before),
+                             self.kept_from(LARGEST, n_before) if self.has_largest else NULL)
             elif self.rule == RMSPROP_RULE:
                 mg_rmsprop_step(
                     &arena, self.spans[i], &self.rmsprop_rule,
@@ -228,6 +245,8 @@ cdef class ParameterGroup:
             elif self.rule == ADAGRAD_RULE:
                 mg_adagrad_step(&arena, self.spans[i], &self.adagrad_rule,
                                 self.kept_from(SQUARES, n_before))
+            if self.maximize:
+                mg_span_negate_grad(&arena, self.spans[i])
             n_before += self.spans[i].n_nodes
         if self.rule == SGD_RULE:
             self.has_velocity = self.sgd_rule.momentum != 0.0
@@ -242,7 +261,7 @@ cdef class ParameterGroup:
             mg_span_zero_grad(&arena, self.spans[i])
 
     def columns(self):
-        """The numbers kept for each parameter: velocities, squares and means, a list of each."""
+        """The numbers kept for each parameter, a list of each column."""
         cdef size_t i, n = len(self.values)
         cdef int c
         cdef list columns = []
@@ -340,7 +359,7 @@ cdef class _State:
             raise ValueError(f"a state must have {N_COLUMNS} columns, found {len(columns)}")
         for c in range(N_COLUMNS):
             self.kept[c] = column_of(
-                columns[c], len(group.values), 0.0 if c == SQUARES else -INFINITY
+                columns[c], len(group.values), 0.0 if c in (SQUARES, LARGEST) else -INFINITY
             )
 
     def __dealloc__(self):

@@ -73,8 +73,10 @@ cdef extern from "layer/optim.h":
 
     mg_status mg_span_before_write(mg_arena *arena, mg_span span)
     void mg_span_zero_grad(mg_arena *arena, mg_span span)
+    void mg_span_negate_grad(mg_arena *arena, mg_span span)
     void mg_sgd_step(mg_arena *arena, mg_span span, const mg_sgd *rule, double *velocity, int first)
-    void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v)
+    void mg_adam_step(mg_arena *arena, mg_span span, const mg_adam *rule, double *m, double *v,
+                      double *largest)
     void mg_rmsprop_step(mg_arena *arena, mg_span span, const mg_rmsprop *rule, double *buffer,
                          double *square, double *mean)
     void mg_adagrad_step(mg_arena *arena, mg_span span, const mg_adagrad *rule, double *sum)
