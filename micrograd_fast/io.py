@@ -169,17 +169,24 @@ def _metadata_of(content: bytes) -> dict[str, str]:
 
 
 def _apart(state: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The state of an optimizer as groups, and an array for each number that parameters have."""
+    """The state of an optimizer as groups, and an array for each number that parameters have.
+
+    What only some of them have, by the options of their group, is told: ``owners``.
+    """
     import numpy
 
     entries = state["state"]
     numbers = sorted(entries)
     keys = sorted({key for entry in entries.values() for key in entry})
-    columns = {
-        f"{_OPTIMIZER}{key}": numpy.array([entries[i][key] for i in numbers], dtype=numpy.float64)
-        for key in keys
-    }
-    return {"param_groups": state["param_groups"], "numbers": numbers, "keys": keys}, columns
+    columns, owners = {}, {}
+    for key in keys:
+        having = [i for i in numbers if key in entries[i]]
+        column = [entries[i][key] for i in having]
+        columns[f"{_OPTIMIZER}{key}"] = numpy.array(column, dtype=numpy.float64)
+        if len(having) < len(numbers):
+            owners[key] = having
+    about = {"numbers": numbers, "keys": keys, "owners": owners}
+    return {"param_groups": state["param_groups"], **about}, columns
 
 
 def _together(about: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
@@ -188,8 +195,9 @@ def _together(about: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
         entries: dict[int, dict[str, Any]] = {int(i): {} for i in about["numbers"]}
         for key in about["keys"]:
             column = arrays[f"{_OPTIMIZER}{key}"].tolist()
-            for i, number in zip(entries, column, strict=True):
+            owners = about.get("owners", {}).get(key, entries)
+            for i, number in zip(owners, column, strict=True):
                 entries[i][key] = int(number) if key == "step" else number
         return {"state": entries, "param_groups": about["param_groups"]}
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the state of the optimizer is damaged: {error}") from None
