@@ -119,17 +119,21 @@ def live_nodes():
     return support.live_nodes_after_collection(core.arena_stats) if core else 0
 
 
-@pytest.fixture(scope="session", autouse=True)
-def imported_modules_are_old_news():
-    """Keep the collector from walking torch and the rest once a test."""
-    gc.collect()
-    gc.freeze()
+@pytest.fixture(scope="session")
+def modules_of_old():
+    """The names of the modules that the collector does not walk."""
+    return set()
 
 
 @pytest.fixture(autouse=True)
-def arena_returns_to_its_baseline(request, imported_modules_are_old_news):
+def arena_returns_to_its_baseline(request, modules_of_old):
     """Whatever a test built is gone from the arena after it."""
     before = live_nodes()
+    # Keep the collector from walking torch and the rest twice a test. Much of it is imported late,
+    # at the first step of an optimizer.
+    if not modules_of_old.issuperset(sys.modules):
+        gc.freeze()
+        modules_of_old.update(sys.modules)
     yield
     # A failure keeps its frames, and with them the graph, for the report.
     if getattr(request.node, "call_passed", False):
