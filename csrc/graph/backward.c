@@ -4,7 +4,9 @@
 
 #include "nodes/take.h"
 
-static void local_backward(mg_arena *arena, mg_node node) {
+/* Inlined always: GCC 12 with -O2 takes the call of a function that it has made of it for one that
+ * does nothing, and drops it. */
+static MG_ALWAYS_INLINE void local_backward(mg_arena *arena, mg_node node) {
     mg_extra *extra = arena->aux[node].extra;
     if (extra->n_values == 0) return;
     const mg_node *operands = mg_extra_operands(extra);
@@ -24,7 +26,7 @@ static mg_status take_backward(mg_arena *arena, mg_node node, mg_failure *failur
     return MG_OK;
 }
 
-static inline mg_status propagate(mg_arena *arena, mg_node node, mg_failure *failure) {
+static MG_ALWAYS_INLINE mg_status propagate(mg_arena *arena, mg_node node, mg_failure *failure) {
     double *const data = arena->data, *const grad = arena->grad;
     const mg_operands pair = arena->operands[node];
     const mg_op op = (mg_op)arena->meta[node].op;
@@ -85,7 +87,7 @@ static inline int is_closed(mg_arena *arena, mg_node node) {
 }
 
 /* Whether a node does not go on to all of its operands. */
-static inline int leaves_out(mg_arena *arena, mg_node node) {
+static int leaves_out(mg_arena *arena, mg_node node) {
     return is_closed(arena, node) ||
            (arena->meta[node].op == MG_TAKE && !mg_is_custom(arena, node));
 }
@@ -112,15 +114,6 @@ static void need_operands(mg_arena *arena, mg_node node, mg_needed needed) {
     for (uint32_t i = is_closed(arena, node); i < n_operands; i++) needed[operands[i]] = 1;
 }
 
-/* Begin to remember at position `i` of the order, which has been propagated. */
-static mg_status begin_to_need(mg_arena *arena, const mg_order *order, size_t i,
-                               mg_needed *needed) {
-    *needed = mg_calloc(arena->top, 1);
-    if (!*needed) return MG_NO_MEMORY;
-    for (size_t j = order->n_nodes; j-- > i;) need_operands(arena, order->nodes[j], *needed);
-    return MG_OK;
-}
-
 /* Propagate the neuron at position `i` of the order, and those before it that follow it in its
  * layer call, highest row first. Returns the position of the last of them. */
 static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i,
@@ -138,27 +131,45 @@ static size_t propagate_neurons(mg_arena *arena, const mg_order *order, size_t i
     return i;
 }
 
-mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_backward custom,
-                            void *context, mg_failure *failure) {
+/* The rest of a sweep from position `i` on, which has been propagated and leaves something out. */
+static MG_NEVER_INLINE mg_status sweep_the_needed(mg_arena *arena, const mg_order *order, size_t i,
+                                                  mg_custom_backward custom, void *context,
+                                                  mg_failure *failure) {
+    *failure = (mg_failure){order->nodes[i], 0.0, 0.0};
     mg_status st = MG_OK;
-    mg_needed needed = NULL;
-    for (size_t i = order->n_nodes; i-- > 0 && st == MG_OK;) {
+    const mg_needed needed = mg_calloc(arena->top, 1);
+    if (!needed) return MG_NO_MEMORY;
+    for (size_t j = order->n_nodes; j-- > i;) need_operands(arena, order->nodes[j], needed);
+    while (i-- > 0 && st == MG_OK) {
         const mg_node node = order->nodes[i];
-        if (needed && !needed[node]) continue;
+        if (!needed[node]) continue;
         if (mg_is_custom(arena, node))
             st = custom(context, node);
         else if (arena->meta[node].arity == MG_FUSED)
             i = propagate_neurons(arena, order, i, needed, &st, failure);
         else
-            st = propagate(arena, node, failure);
-        if (needed)
-            need_operands(arena, node, needed);
-        else if (st == MG_OK && leaves_out(arena, node)) {
-            *failure = (mg_failure){node, 0.0, 0.0};
-            st = begin_to_need(arena, order, i, &needed);
-        }
+            st = mg_backward_node(arena, node, failure);
+        need_operands(arena, node, needed);
     }
     mg_free(needed);
+    return st;
+}
+
+mg_status mg_backward_sweep(mg_arena *arena, const mg_order *order, mg_custom_backward custom,
+                            void *context, mg_failure *failure) {
+    mg_status st = MG_OK;
+    for (size_t i = order->n_nodes; i-- > 0 && st == MG_OK;) {
+        const mg_node node = order->nodes[i];
+        const mg_meta meta = arena->meta[node];
+        if ((meta.flags & MG_CUSTOM) && mg_is_custom(arena, node))
+            st = custom(context, node);
+        else if (meta.arity == MG_FUSED)
+            i = propagate_neurons(arena, order, i, NULL, &st, failure);
+        else
+            st = propagate(arena, node, failure);
+        if ((meta.op == MG_KEEP || meta.op == MG_TAKE) && st == MG_OK && leaves_out(arena, node))
+            return sweep_the_needed(arena, order, i, custom, context, failure);
+    }
     return st;
 }
 

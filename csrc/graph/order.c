@@ -162,14 +162,19 @@ static int run_ordinary(mg_arena *arena, mg_node root, mg_order_scope scope, mg_
     }
 }
 
-mg_status mg_order_build(mg_arena *arena, mg_node root, mg_order_scope scope, mg_order *order) {
-    if (run_ordinary(arena, root, scope, order)) return MG_OK;
+/* A walk over nodes of all kinds. */
+static MG_NEVER_INLINE mg_status run_all(mg_arena *arena, mg_node root, mg_order_scope scope,
+                                         mg_order *order) {
     const mg_fusion fusion = {.arena = arena, .watching = scope == MG_ORDER_ACTIVE};
     walk w = {arena, order, scope, .expand = scope == MG_ORDER_ALL, .fusion = fusion};
     mg_status st = visit_all(&w, root);
     if (st != MG_OK || !w.fusion.conflict || w.expand || !fusion.watching) return st;
     w = (walk){arena, order, scope, .expand = 1, .fusion = fusion};
     return visit_all(&w, root);
+}
+
+mg_status mg_order_build(mg_arena *arena, mg_node root, mg_order_scope scope, mg_order *order) {
+    return run_ordinary(arena, root, scope, order) ? MG_OK : run_all(arena, root, scope, order);
 }
 
 void mg_order_free(mg_order *order) {

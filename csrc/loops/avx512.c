@@ -9,7 +9,7 @@ MG_BEGIN_TARGET(MG_AVX512)
 #define NAME "avx512"
 #define SET mg_loops_avx512
 #define FAST_SET mg_fast_loops_avx512
-#define TANGENTS mg_tangents_avx2
+#define THEIR_TANGENTS mg_tangents_avx2
 #include "loops/exact.inc"
 MG_END_TARGET
 #endif

@@ -301,6 +301,13 @@ static inline mg_node mg_apply(mg_arena *arena, mg_op op, mg_node a, mg_node b, 
     return node;
 }
 
+/* The same for a constant `op` of two operands that has a value always: MG_NO_NODE says that
+ * memory is out. */
+static MG_ALWAYS_INLINE mg_node mg_apply_known(mg_arena *arena, mg_op op, mg_node a, mg_node b) {
+    const double value = mg_known_op_value(op, arena->data[a], arena->data[b], 0.0, 0.0, NULL);
+    return mg_arena_node(arena, op, a, b, 0.0, value);
+}
+
 /* Put a LOCAL node into the arena, or (with one operand and values only in `extra`) a node of
  * `op` with two immediates. Takes over `extra` when it succeeds. */
 mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra, double value);

@@ -92,6 +92,7 @@ cdef extern from "nodes/arena.h":
     mg_node mg_arena_leaf(mg_arena *arena, double data)
     mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
+    mg_node mg_apply_known(mg_arena *arena, mg_op op, mg_node a, mg_node b)
     mg_node mg_apply(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, mg_status *st)
     mg_node mg_arena_node_extra(mg_arena *arena, mg_op op, mg_node a, mg_extra *extra,
                                 double value)

@@ -47,5 +47,4 @@ cdef extern from "ops/ops.h":
     double mg_pow(double base, double exponent, mg_status *st)
     double mg_div(double a, double b, mg_status *st)
     void mg_hypot_adds_halves(bint yes)
-    double mg_known_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)
     double mg_op_value(mg_op op, double a, double b, double k, double h, mg_status *st)

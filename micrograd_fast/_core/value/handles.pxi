@@ -54,6 +54,7 @@ cdef enum:
 # How often a handle that was there before has been given another node.
 cdef uint64_t n_moves = 1
 
+# Of the type Value, with cleared fields.
 cdef PyObject *spare_handles[MAX_SPARE_HANDLES]
 cdef int n_spare_handles = 0
 
@@ -75,19 +76,29 @@ cdef inline void change_type(PyObject *self, PyTypeObject *kind) noexcept:
     Py_DECREF(<PyObject *>before)
 
 
-cdef inline PyObject *handle_new(PyTypeObject *kind) except NULL:
-    """A handle of a plain type without a node yet. No Python runs here."""
+cdef PyObject *handle_of_kind(PyTypeObject *kind) except NULL:
     global n_spare_handles
     cdef PyObject *self
     if n_spare_handles > 0:
         n_spare_handles -= 1
         self = spare_handles[n_spare_handles]
         Py_SET_REFCNT(self, 1)
-        if kind != ValueType:
-            change_type(self, kind)
+        change_type(self, kind)
     else:
         self = new_untracked_handle(kind)
-    handle_clear_fields(self, NOT_TRACKED)
+        handle_clear_fields(self, NOT_TRACKED)
+    return self
+
+
+cdef inline PyObject *handle_new(PyTypeObject *kind) except NULL:
+    """A handle of a plain type without a node yet. No Python runs here."""
+    global n_spare_handles
+    cdef PyObject *self
+    if kind != ValueType or n_spare_handles == 0:
+        return handle_of_kind(kind)
+    n_spare_handles -= 1
+    self = spare_handles[n_spare_handles]
+    Py_SET_REFCNT(self, 1)
     return self
 
 
@@ -280,39 +291,69 @@ cdef void handle_revive(PyObject *self) noexcept:
         (<ValueHandle *>self).tracked = TRACKED
 
 
+cdef inline void leave_node(mg_node node) noexcept:
+    """Take a dying handle out of the arena's column."""
+    if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
+        mg_parameter_unpinned(&arena, node)
+    arena.handle[node] = NULL
+    arena.meta[node].flags &= ~(MG_PINNED | MG_CUSTOM)
+
+
+cdef bint part_with(PyObject *self) noexcept:
+    """Let go of all that a dying handle has and that leads to it, its node apart; or, where the
+    graph still holds the node, let the object live on. Whether it dies."""
+    cdef ValueHandle *handle = <ValueHandle *>self
+    cdef mg_node node = handle.node
+    if (handle.seen or handle.weakrefs != NULL) and node != MG_NO_NODE and (
+        n_uses_of(node) > 0 or mg_parameter_in_use(&arena, node)
+    ):
+        # The graph has shown the object, or a weak reference names it.
+        handle_revive(self)
+        return False
+    # Nothing may lead to a dying handle: all that does goes before any Python can run.
+    if handle.tracked or not is_plain_type(Py_TYPE(self)):
+        PyObject_GC_UnTrack(self)
+    if node != MG_NO_NODE:
+        leave_node(node)
+    if handle.weakrefs != NULL:
+        PyObject_ClearWeakRefs(self)
+    Py_CLEAR(handle.dict)
+    handle_clear_fields(self, NOT_TRACKED)
+    return True
+
+
+cdef void give_back_memory(PyObject *self) noexcept:
+    cdef PyTypeObject *kind = Py_TYPE(self)
+    kind.tp_free(self)
+    Py_DECREF(<PyObject *>kind)
+
+
 cdef void handle_dealloc(PyObject *self) noexcept:
     global n_spare_handles
     cdef ValueHandle *handle = <ValueHandle *>self
     cdef PyTypeObject *kind = Py_TYPE(self)
     cdef mg_node node = handle.node
-    if (handle.seen or handle.weakrefs != NULL) and node != MG_NO_NODE and (
-        n_uses_of(node) > 0 or mg_parameter_in_use(&arena, node)
+    if (
+        kind != ValueType
+        or handle.seen
+        or handle.tracked
+        or handle.weakrefs != NULL
+        or handle.dict != NULL
     ):
-        # The graph still holds the node, so the object that it has shown, or that a weak reference
-        # names, lives on.
-        handle_revive(self)
-        return
-    # Nothing may lead to a dying handle: all that does goes before any Python can run.
-    if handle.tracked or not is_plain_type(kind):
-        PyObject_GC_UnTrack(self)
-    if node != MG_NO_NODE:
-        if arena.meta[node].flags & MG_PARAMETER and arena.meta[node].flags & MG_PINNED:
-            mg_parameter_unpinned(&arena, node)
-        arena.handle[node] = NULL
-        arena.meta[node].flags &= ~(MG_PINNED | MG_CUSTOM)
-    if handle.weakrefs != NULL:
-        PyObject_ClearWeakRefs(self)
-    Py_CLEAR(handle.dict)
+        if not part_with(self):
+            return
+    elif node != MG_NO_NODE:
+        leave_node(node)
+        handle.node = MG_NO_NODE
     if node != MG_NO_NODE:
         mg_arena_release(&arena, node)
-    if is_plain_type(kind) and n_spare_handles < MAX_SPARE_HANDLES:
-        if kind != ValueType:
-            change_type(self, ValueType)
-        spare_handles[n_spare_handles] = self
-        n_spare_handles += 1
-    else:
-        kind.tp_free(self)
-        Py_DECREF(<PyObject *>kind)
+    if n_spare_handles == MAX_SPARE_HANDLES or not is_plain_type(kind):
+        give_back_memory(self)
+        return
+    if kind != ValueType:
+        change_type(self, ValueType)
+    spare_handles[n_spare_handles] = self
+    n_spare_handles += 1
 
 
 cdef int handle_clear(PyObject *self) noexcept:

@@ -97,7 +97,7 @@ cdef int discard_unused(mg_node node) except -1:
     return 0
 
 
-cdef PyObject *with_handle(PyObject *self, mg_node node) noexcept:
+cdef inline PyObject *with_handle(PyObject *self, mg_node node) noexcept:
     handle_attach(self, node)
     return self
 
@@ -165,32 +165,33 @@ cdef inline PyObject *commuting(mg_op op, PyObject *left, PyObject *right) excep
     return apply_number(op, right, number)
 
 
-cdef inline PyObject *commuting_values(mg_op op, PyObject *left, PyObject *right) except NULL:
-    """The most frequent case by a direct path: the operation is known where this is inlined, and
-    has a value always."""
-    cdef mg_node a = node_of(left), b = node_of(right)
-    cdef PyObject *self = handle_new(kind_of(left))
-    cdef mg_node node = mg_arena_node(
-        &arena, op, a, b, 0.0,
-        mg_known_op_value(op, arena.data[a], arena.data[b], 0.0, 0.0, NULL),
-    )
-    if node != MG_NO_NODE:
-        return with_handle(self, node)
+cdef int out_of_memory(PyObject *self, mg_op op) except -1:
     Py_DECREF(self)
     raise_status(MG_NO_MEMORY, op, 0.0, 0.0)
 
 
+cdef inline PyObject *completed(PyObject *self, mg_op op, mg_node node) except NULL:
+    """The handle of a node that can have failed for want of memory only."""
+    if node == MG_NO_NODE:
+        out_of_memory(self, op)
+    return with_handle(self, node)
+
+
 cdef PyObject *value_add(PyObject *left, PyObject *right) except NULL:
+    cdef PyObject *self
     if is_value(left) and is_value(right):
-        return commuting_values(MG_ADD, left, right)
+        self = handle_new(kind_of(left))
+        return completed(self, MG_ADD, mg_apply_known(&arena, MG_ADD, node_of(left), node_of(right)))
     if not is_value(left) and not adds_natively(right):
         return PyNumber_Add(right, left)
     return commuting(MG_ADD, left, right)
 
 
 cdef PyObject *value_multiply(PyObject *left, PyObject *right) except NULL:
+    cdef PyObject *self
     if is_value(left) and is_value(right):
-        return commuting_values(MG_MUL, left, right)
+        self = handle_new(kind_of(left))
+        return completed(self, MG_MUL, mg_apply_known(&arena, MG_MUL, node_of(left), node_of(right)))
     if not is_value(left) and not multiplies_natively(right):
         return PyNumber_Multiply(right, left)
     return commuting(MG_MUL, left, right)
