@@ -32,8 +32,8 @@ def where(condition: Any, a: Any, b: Any) -> Any:
 
     The gradient goes to the one that is chosen: the backward pass does not go into the other
     branch, which can then neither fail there nor give anything. In a frozen program each row
-    chooses for itself, and a value cannot fail by the other branch. For derivatives of a program
-    both must have a value and a slope, as both must have a value where they are written eagerly.
+    chooses for itself, and nothing fails by the other branch, in first and second order. Eagerly,
+    both must have a value, because they are computed where they are written.
 
     Parameters
     ----------

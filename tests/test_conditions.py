@@ -221,11 +221,289 @@ def test_an_index_in_a_branch_that_is_not_taken_may_be_out_of_range():
         program([[-1.0, 2.0], [1.0, 0.0], [-2.0, 0.0]])
 
 
-def test_a_slope_needs_a_value_of_both_branches_in_a_program():
-    x = Value(1.0)
-    program = compile(where(mg.greater(x, 0.0), x.log(), x * 0.0), [x])
-    with pytest.raises(ValueError, match=r"log of -1\.0"):
-        program.value_and_grad([[1.0], [-1.0]])
+# Expressions with choices, as lists of instructions: ("where", condition, a, b), an operation and
+# its operands, by number.
+FALLIBLE = {
+    "log": lambda a: a.log(),
+    "sqrt": lambda a: a.sqrt(),
+    "reciprocal": lambda a: a**-1,
+    "exp": lambda a: (a * 400.0).exp(),
+}
+EVERYWHERE = {
+    "huge": lambda a: a * 1e200 * 1e200 * a,
+    "root": lambda a: a.abs().sqrt(),
+    "tanh": lambda a: (a * 0.5).tanh(),
+    "neuron": lambda a: a * 0.5 + 0.25,
+}
+CONDITIONS = [mg.less, mg.less_equal, mg.greater, mg.equal]
+
+
+def random_expression(rng, n_leaves, unary):
+    instructions = []
+    for i in range(n_leaves, n_leaves + 24):
+        a, b, c = (rng.randrange(max(0, i - 12), i) for _ in range(3))
+        kind = rng.choice(["where", "where", "add", "mul", "unary", "take"])
+        if kind == "where":
+            instructions.append(
+                (kind, rng.choice(CONDITIONS), (c, rng.uniform(-1.0, 1.0)), (a, b))
+            )
+        elif kind == "take":
+            instructions.append((kind, None, (c, rng.uniform(-1.0, 1.0)), (a, b)))
+        else:
+            instructions.append((kind, rng.choice(list(unary)), None, (a, b)))
+    return instructions
+
+
+def evaluate(leaves, instructions, unary, whole):
+    """The last node of an expression: of all its nodes, or of what its choices lead to alone."""
+    nodes = dict(enumerate(leaves))
+
+    def node(i):
+        if i in nodes:
+            return nodes[i]
+        kind, what, condition, (a, b) = instructions[i - len(leaves)]
+        if condition:
+            holds = (what or mg.less)(node(condition[0]), condition[1])
+            if not whole:
+                nodes[i] = node(b if bool(holds.data) == (kind == "take") else a)
+                if kind == "where":  # the sweep goes through the condition, with nothing
+                    nodes[i] = nodes[i] + holds * 0.0
+            elif kind == "take":
+                nodes[i] = mg.take([node(a), node(b)], holds)
+            else:
+                nodes[i] = where(holds, node(a), node(b))
+        elif kind == "unary":
+            nodes[i] = unary[what](node(a))
+        else:
+            nodes[i] = node(a) * node(b) if kind == "mul" else node(a) + node(b)
+        return nodes[i]
+
+    for i in range(len(leaves), len(leaves) + len(instructions)):
+        if whole:
+            node(i)
+    return node(len(leaves) + len(instructions) - 1)
+
+
+def outcome(compute):
+    try:
+        return compute(), None
+    except (ValueError, OverflowError, ZeroDivisionError) as error:
+        return None, type(error)
+
+
+def random_rows(rng, n_rows, n_inputs):
+    return [
+        [rng.choice([0.0, rng.uniform(-2.0, 2.0)]) for _ in range(n_inputs)] for _ in range(n_rows)
+    ]
+
+
+def test_derivatives_of_programs_with_choices_have_the_bits_of_the_graph():
+    n_failed = n_infinite = 0
+    for seed in range(120):
+        rng = random.Random(seed)
+        instructions = random_expression(rng, 4, EVERYWHERE)
+        rows = random_rows(rng, rng.choice([1, 3, 70]), 2)
+        weights = [Value(rng.uniform(-2.0, 2.0)) for _ in range(2)]
+
+        def one_row(row, weights=weights, instructions=instructions):
+            inputs = [Value(x) for x in row]
+            out = evaluate([*inputs, *weights], instructions, EVERYWHERE, whole=True)
+            out.backward()
+            return out.data, [x.grad for x in inputs]
+
+        def all_rows(rows=rows, weights=weights, one_row=one_row):
+            by_row, sums = [], [0.0, 0.0]
+            for row in rows:
+                for w in weights:
+                    w.grad = 0.0
+                value, by_inputs = one_row(row)
+                by_row.append((value, by_inputs, [w.grad for w in weights]))
+            for w in weights:
+                w.grad = 0.0
+            for row in rows:
+                one_row(row)
+            sums = [w.grad for w in weights]
+            return by_row, sums
+
+        wanted, failed = outcome(all_rows)
+        for w in weights:
+            w.grad = 0.0
+        inputs = [Value(x) for x in rows[0]]
+        root = evaluate([*inputs, *weights], instructions, EVERYWHERE, whole=True)
+        program = compile(root, inputs, parameters=weights)
+        found, error = outcome(lambda p=program, rows=rows: p.value_and_grad(rows))
+        assert error is failed, seed
+        if failed:
+            n_failed += 1
+            assert outcome(lambda p=program, rows=rows: p.parameter_grads(rows))[1] is failed
+            assert outcome(lambda p=program, rows=rows: p.backward(rows))[1] is failed
+            assert [w.grad for w in weights] == [0.0, 0.0]
+            continue
+        by_row, sums = wanted
+        n_infinite += any(not math.isfinite(g) for _, gradient, _ in by_row for g in gradient)
+        hexes = [
+            [float(y).hex(), *(float(g).hex() for g in by_x)]
+            for y, by_x in zip(*found, strict=True)
+        ]
+        assert hexes == [[y.hex(), *(g.hex() for g in by_x)] for y, by_x, _ in by_row], seed
+        by_weights = program.parameter_grads(rows).tolist()
+        assert [[g.hex() for g in row] for row in by_weights] == [
+            [g.hex() for g in row] for _, _, row in by_row
+        ], seed
+        program.backward(rows, reduction="sum")
+        assert [w.grad.hex() for w in weights] == [g.hex() for g in sums], seed
+    assert 10 < n_failed < 60
+    assert n_infinite > 5
+
+
+def test_derivatives_of_a_row_are_those_of_what_its_choices_lead_to():
+    n_failed = n_right = 0
+    unary = FALLIBLE | EVERYWHERE
+    del unary["huge"]
+    for seed in range(150):
+        rng = random.Random(seed)
+        instructions = random_expression(rng, 4, unary)
+        rows = random_rows(rng, rng.choice([1, 3, 70]), 2)
+        weights = [Value(rng.uniform(0.1, 2.0)) for _ in range(2)]
+        whole = None
+        while whole is None:  # a row in which no branch fails, to record the graph from
+            inputs = [Value(rng.uniform(0.01, 2.0)) for _ in range(2)]
+            start = [rng.uniform(0.1, 2.0) for _ in range(2)]
+            for w, data in zip(weights, start, strict=True):
+                w.data = data
+            leaves = [*inputs, *weights]
+            whole, _ = outcome(lambda: evaluate(leaves, instructions, unary, whole=True))
+            if whole is None and rng.random() < 0.02:
+                break
+        if whole is None:
+            continue
+        program = compile([whole, whole * whole], inputs, parameters=weights)
+        single = compile(whole, inputs, parameters=weights)
+        direction = np.array([0.5, -1.5])
+
+        def one_row(row, weights=weights, instructions=instructions, direction=direction):
+            inputs = [Value(x) for x in row]
+            root = evaluate([*inputs, *weights], instructions, unary, whole=False)
+            taken = compile(root, inputs, parameters=weights)
+            value, by_inputs = taken.value_and_grad([row])
+            return [
+                value,
+                by_inputs,
+                taken.parameter_grads([row]),
+                taken.hvp(direction, [row]),
+                taken.hvp(direction, [row], wrt="parameters"),
+                taken.jvp(direction, [row]),
+            ]
+
+        wanted, failed = outcome(lambda rows=rows, one_row=one_row: [one_row(row) for row in rows])
+        calls = [
+            lambda: single(rows),
+            lambda: single.value_and_grad(rows)[1],
+            lambda: single.parameter_grads(rows),
+            lambda: single.hvp(direction, rows),
+            lambda: single.hvp(direction, rows, wrt="parameters"),
+            lambda: single.jvp(direction, rows),
+        ]
+        found = [outcome(call) for call in calls]
+        if failed:
+            n_failed += 1
+            assert any(error is not None for _, error in found), seed
+            continue
+        n_right += 1
+        for i, (numbers, error) in enumerate(found):
+            assert error is None, (seed, i)
+            if i == 4:
+                rows_of = np.mean([np.asarray(row[i]).ravel() for row in wanted], axis=0)
+                numbers = np.asarray(numbers).ravel()
+            else:
+                rows_of = [np.asarray(row[i]).ravel() for row in wanted]
+                numbers = np.asarray(numbers).reshape(len(rows), -1)
+            np.testing.assert_allclose(numbers, rows_of, rtol=1e-9, atol=1e-300, err_msg=str(seed))
+        by_inputs = program.jacobian(rows)[:, 0]
+        np.testing.assert_allclose(by_inputs, found[1][0], rtol=1e-9, err_msg=str(seed))
+    assert n_failed > 10
+    assert n_right > 40
+
+
+def test_an_infinite_branch_that_is_not_taken_adds_no_nan():
+    x, w = Value(1.0), Value(2.0)
+    infinite = (x * 1e200 * 1e200) * (x * 0.0) * w
+    program = compile(where(mg.less(x, 1e300), w * x * x, infinite), [x])
+    rows = [[1.0]] * 100
+    assert program.value_and_grad(rows)[1].tolist() == [[4.0]] * 100
+    assert program.parameter_grads(rows).tolist() == [[1.0]] * 100
+    assert program.hessian([3.0]).tolist() == [[4.0]]
+    program.backward([1.0])
+    assert w.grad == 1.0
+
+
+def test_what_no_input_reaches_spoils_no_derivative_of_a_row_that_does_not_take_it():
+    x, w = Value(1.0), Value(1.0)
+    program = compile(where(mg.greater(x, 0.0), w.log() * x, x * x), [x])
+    w.data = -1.0
+    rows = [[-1.0]] * 200
+    assert program.value_and_grad(rows)[1].tolist() == [[-2.0]] * 200
+    assert program.hvp([1.0], rows).tolist() == [[2.0]] * 200
+    assert program.jvp([1.0], rows).tolist() == [-2.0] * 200
+    with pytest.raises(ValueError, match=r"row 150: log of -1\.0"):
+        program.value_and_grad([*rows[:150], [1.0]])
+
+
+def test_a_failing_slope_of_a_branch_that_is_taken_names_its_row():
+    x, w = Value(1.0), Value(1.0)
+    program = compile(where(mg.less(x, 1.0), x.sqrt() * w, x.log() * w), [x])
+    rows = [[0.25], [2.0], [0.0], [3.0]]
+    assert program(rows)[2] == 0.0
+    for call in (program.value_and_grad, program.backward, program.hessian):
+        with pytest.raises(ZeroDivisionError, match="row 2"):
+            call(rows)
+    assert w.grad == 0.0
+
+
+def test_candidates_that_are_not_chosen_spoil_no_derivative():
+    x, i = Value(1.0), Value(0.0)
+    program = compile(mg.take([x.log(), x.sqrt(), x * x], i), [x, i])
+    rows = [[-3.0, 2.0], [0.0, 2.0], [4.0, 1.0], [2.0, 0.0]] * 30
+    gradients = program.value_and_grad(rows)[1]
+    assert gradients.tolist() == [[-6.0, 0.0], [0.0, 0.0], [0.25, 0.0], [0.5, 0.0]] * 30
+    assert program.hvp([1.0, 0.0], rows)[:, 0].tolist() == [2.0, 2.0, -0.03125, -0.25] * 30
+
+
+def test_an_operation_of_functions_is_called_only_in_rows_that_take_its_branch():
+    seen = []
+
+    def log(x):
+        seen.append(x)
+        return math.log(x)
+
+    custom_log = mg.custom_op(log, lambda x: 1.0 / x, lambda x: -1.0 / (x * x))
+    x, w = Value(1.0), Value(3.0)
+    program = compile(where(mg.less(0.0, x), custom_log(x) * w, x * x * w), [x])
+    rows = [[-1.0], [2.0], [0.0], [4.0]] * 30
+    column = [row[0] for row in rows]
+    assert program(rows).tolist() == [
+        math.log(x) * 3.0 if x > 0.0 else x * x * 3.0 for x in column
+    ]
+    gradients = program.value_and_grad(rows)[1].ravel().tolist()
+    assert gradients == [1.0 / x * 3.0 if x > 0.0 else 6.0 * x for x in column]
+    assert program.hvp([1.0], rows).ravel().tolist() == [
+        -1.0 / (x * x) * 3.0 if x > 0.0 else 6.0 for x in column
+    ]
+    program.backward(rows, reduction="sum")
+    assert math.isclose(w.grad, sum(math.log(x) if x > 0.0 else x * x for x in column))
+    program = compile(where(mg.less(-2.0, x), custom_log(x) * w, x * x * w), [x])
+    seen.clear()
+    with pytest.raises(ValueError, match="row 1"):
+        program.value_and_grad([[3.0], [-1.0], [-3.0]])
+    assert -3.0 not in seen[-2:]
+
+
+def test_a_function_for_scipy_has_the_slope_of_the_branch_that_is_taken():
+    w = Value(1.0)
+    fun = compile(where(mg.greater(w, 0.0), w.log(), w * 0.5), []).fun()
+    values, slopes = zip(*(fun([x]) for x in (-4.0, 0.5)), strict=True)
+    assert values == (-2.0, math.log(0.5))
+    assert [slope.tolist() for slope in slopes] == [[0.5], [2.0]]
 
 
 def test_arrays_choose_entry_by_entry():

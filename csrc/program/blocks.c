@@ -102,7 +102,7 @@ static void backward_single(mg_strip *strip, const mg_back_sums *block, const do
         rows[r] = (mg_weight_row){workspace->weights + block->weights[r],
                                   workspace->gradients + block->weights[r], g[r]};
         if (add_up) rows[r].w_grad[n_in] += g[r];
-        if (mg_keeps_shares(batch)) workspace->row_gradients[block->first_row + r] = g[r];
+        if (batch->leaves_shares) workspace->row_gradients[block->first_row + r] = g[r];
     }
     if (add_up)
         mg_loops_current()->rows.backward(rows, block->n_rows, x, x_gradient, n_in);

@@ -1,5 +1,6 @@
 /* From a tape to a program: what must be computed, in which order, and the ways back. */
 #include "base/memory.h"
+#include "program/choices.h"
 #include "program/schedule.h"
 #include "program/workspace.h"
 
@@ -93,6 +94,7 @@ mg_program *mg_program_new(mg_tape *tape, mg_arithmetic arithmetic) {
         return NULL;
     }
     program->tape = *tape;
+    program->has_choices = mg_tape_has_choices(tape);
     program->arithmetic = arithmetic;
     *tape = (mg_tape){0};
     program->schedule = mg_calloc(1, sizeof *program->schedule);

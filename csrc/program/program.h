@@ -155,6 +155,7 @@ typedef struct {
     uint32_t *loose_parameters; /* of the latter kind */
     uint32_t n_loose_parameters;
 
+    int has_choices; /* program/choices.h */
     mg_arithmetic arithmetic;
     uint32_t largest_block; /* the most numbers that a block's rows or inputs are */
     mg_program_stats stats;

@@ -1,6 +1,7 @@
 /* Replays, strip by strip; program/replay.h says what they are. */
 #include "program/replay.h"
 
+#include "program/choices.h"
 #include "program/diagnose.h"
 #include "program/steps.h"
 #include "program/takes.h"
@@ -145,8 +146,8 @@ static mg_status run_tangent_forward(mg_strip *strip) {
 static mg_status run_values(mg_strip *strip) {
     const mg_program *program = strip->program;
     mg_status st = MG_OK;
-    if (strip->first_row == 0 || strip->uniform_again)
-        st = mg_steps_forward(strip, program->runs, program->n_uniform);
+    if (!strip->uniform_values) st = mg_steps_forward(strip, program->runs, program->n_uniform);
+    strip->uniform_values = st == MG_OK;
     if (st == MG_OK)
         st = mg_steps_forward(strip, program->runs + program->n_uniform, program->n_variable);
     if (st == MG_OK && strip->batch->values) give_values(strip);
@@ -229,17 +230,28 @@ static mg_status overlook(void *context, uint32_t entry, mg_slot a, mg_slot b, m
     return MG_OK;
 }
 
-/* A strip of values has failed with `st`: go through it again where only steps have failed that
- * no row needs. The rows are still in the lanes. */
-static mg_status excuse(mg_strip *strip, mg_status st, mg_replay_failure *failure) {
-    st = mg_find_failure(strip, st, failure);
-    if (st != MG_OK) return st;
-    mg_failure_handler *const before = strip->lanes.on_failure;
-    strip->excused = strip->uniform_again = 1;
-    strip->lanes.on_failure = overlook;
-    st = run_values(strip);
-    strip->lanes.on_failure = before;
-    strip->excused = 0;
+/* One strip, and what is to be done where it fails. */
+static mg_status settle_strip(mg_strip *strip, mg_totals *totals, mg_replay_failure *failure) {
+    if (strip->program->has_choices) {
+        mg_totals_keep(strip, totals);
+        return mg_settle_choices(strip, totals, run_strip(strip), failure);
+    }
+    const mg_status st = run_strip(strip);
+    if (strip->tangent_status != MG_OK) *failure = strip->failure;
+    if (strip->tangent_status != MG_OK || st == MG_CALLBACK || st == MG_NO_MEMORY) return st;
+    return st == MG_OK ? MG_OK : mg_find_failure(strip, st, failure);
+}
+
+static mg_status run_strips(mg_strip *strip, mg_totals *totals, mg_watch *watch,
+                            mg_replay_failure *failure) {
+    const size_t lanes = strip->workspace->lanes, n_rows = strip->batch->n_rows;
+    mg_status st = MG_OK;
+    for (size_t row = 0; row < n_rows && st == MG_OK; row += lanes) {
+        strip->first_row = row;
+        strip->n_rows = n_rows - row < lanes ? n_rows - row : lanes;
+        st = settle_strip(strip, totals, failure);
+        if (st == MG_OK && watch) st = ask(watch, strip->program->stats.n_nodes * lanes);
+    }
     return st;
 }
 
@@ -254,7 +266,7 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
     strip.batch = batch;
     strip.failure = (mg_replay_failure){0};
     strip.tangent_status = MG_OK;
-    strip.excused = strip.uniform_again = 0;
+    strip.uniform_values = strip.uniform_tangents = 0;
     choose_loops(&strip);
     strip.lanes = (mg_lanes){.values = workspace->values,
                              .adjoints = workspace->adjoints,
@@ -266,17 +278,9 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
                              .context = &strip};
     fill_lanes(workspace, program);
     if (batch->tangent) mg_tangent_begin(program, batch->tangent);
-    for (size_t row = 0; row < batch->n_rows; row += lanes) {
-        strip.first_row = row;
-        strip.n_rows = batch->n_rows - row < lanes ? batch->n_rows - row : lanes;
-        mg_status st = run_strip(&strip);
-        if (strip.tangent_status != MG_OK) *failure = strip.failure;
-        if (strip.tangent_status != MG_OK) return st;
-        if (st == MG_CALLBACK || st == MG_NO_MEMORY) return st;
-        if (st != MG_OK) st = excuse(&strip, st, failure);
-        if (st != MG_OK) return st;
-        if (watch) st = ask(watch, program->stats.n_nodes * lanes);
-        if (st != MG_OK) return st;
-    }
-    return MG_OK;
+    mg_totals totals = {0};
+    mg_status st = program->has_choices ? mg_totals_new(program, batch, &totals) : MG_OK;
+    if (st == MG_OK) st = run_strips(&strip, &totals, watch, failure);
+    mg_totals_free(&totals);
+    return st;
 }

@@ -54,7 +54,8 @@ typedef struct {
     double *parameter_rows;    /* n_rows * n_parameters of zeros, or NULL */
     double *parameter_sums;    /* n_parameters: the gradients of all rows, added up from 0; or */
     int add_to_parameters;     /* added to those that the parameters have */
-    int goes_on;               /* what fails is what C makes of it, inf or nan, and no error */
+    int16_t leaves_shares;     /* the only row of a batch, which does not add up: see below */
+    int16_t goes_on;           /* what fails is what C makes of it, inf or nan, and no error */
     const mg_tangent *tangent; /* products with the Hessian instead of gradients, or NULL */
     const mg_functions *functions; /* where the program has some */
 } mg_batch;
@@ -71,7 +72,7 @@ static inline void mg_batch_clear(mg_batch *batch) {
     batch->seeds = NULL;
     batch->seed = 0.0;
     batch->input_gradients = batch->parameter_rows = batch->parameter_sums = NULL;
-    batch->add_to_parameters = batch->goes_on = 0;
+    batch->add_to_parameters = batch->leaves_shares = batch->goes_on = 0;
     batch->tangent = NULL;
     batch->functions = NULL;
 }
@@ -94,13 +95,10 @@ typedef struct {
 } mg_watch;
 
 /* Whether gradients of parameters add up, row after row, in the workspace. The only row of a batch
- * leaves its shares where mg_workspace_add_shares finds them: nothing is copied back and forth. */
+ * may leave its shares where mg_workspace_add_shares finds them: nothing is copied back and forth.
+ */
 static inline int mg_adds_up(const mg_batch *batch) {
-    return batch->parameter_sums || (batch->add_to_parameters && batch->n_rows > 1);
-}
-
-static inline int mg_keeps_shares(const mg_batch *batch) {
-    return batch->add_to_parameters && batch->n_rows == 1;
+    return batch->parameter_sums || (batch->add_to_parameters && !batch->leaves_shares);
 }
 
 /* MG_OK; why the first row that fails does; or what `watch` answered, if it is not NULL. The ways

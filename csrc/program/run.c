@@ -59,9 +59,17 @@ static mg_status attempt(const mg_program *program, mg_workspace *workspace, mg_
     return MG_OK;
 }
 
-mg_status mg_program_run(mg_program *program, mg_arena *arena, const mg_batch *batch,
+mg_status mg_program_run(mg_program *program, mg_arena *arena, const mg_batch *asked,
                          mg_host *host, mg_replay_failure *failure) {
+    mg_batch one;
+    const mg_batch *batch = asked;
     if (batch->n_rows == 0) return MG_OK;
+    /* A row that chooses for itself may have other shares than those in the lanes. */
+    if (batch->n_rows == 1 && batch->add_to_parameters && !program->has_choices) {
+        one = *asked;
+        one.leaves_shares = 1;
+        batch = &one;
+    }
     if (batch->backward && !mg_program_plan(program, batch->output)) return MG_NO_MEMORY;
     mg_workspace *workspace = mg_workspace_take(
         program, batch->output, mg_lanes_for(program, batch->output, batch->n_rows));

@@ -12,8 +12,9 @@ typedef struct {
     const mg_step_loops *steps;
     mg_lanes lanes; /* of the workspace, for loops over steps */
     size_t first_row, n_rows;
-    int excused;       /* what fails is needed by no row: it has any number */
-    int uniform_again; /* a step that no input reaches has been excused: each strip asks anew */
+    /* Whether the steps that no input reaches have been computed, for this strip and those to
+     * come: where one has failed that no row needed, each strip asks anew. */
+    int uniform_values, uniform_tangents;
     mg_replay_failure failure;
     mg_status tangent_status; /* what failed there, if it was in the derivatives */
 } mg_strip;

@@ -1,8 +1,6 @@
 /* Gathering and scattering by index; program/takes.h says more. */
 #include "program/takes.h"
 
-#include <math.h>
-
 static const mg_entry *join_of(const mg_strip *strip, uint32_t take) {
     const mg_entry *entries = strip->program->entries;
     return &entries[entries[take].a];
@@ -18,11 +16,7 @@ static size_t gather(const mg_strip *strip, const mg_workspace *from, const mg_s
     const double *const index = strip->workspace->values + step->b * lanes;
     for (size_t l = 0; l < lanes; l++) {
         const uint32_t place = mg_place(index[l], join->b);
-        if (place == join->b && !strip->excused) return l;
-        if (place == join->b) {
-            to[l] = NAN;
-            continue;
-        }
+        if (place == join->b) return l;
         const mg_source source = sources[place];
         to[l] = source.in_lanes ? from->values[source.at * lanes + l] : from->weights[source.at];
     }

@@ -217,7 +217,8 @@ mg_status mg_tangent_forward(mg_strip *strip) {
     const mg_program *program = strip->program;
     const mg_lanes lanes = lanes_of(strip);
     strip->tangent_status = MG_OK;
-    if (strip->first_row == 0) forward(strip, &lanes, program->runs, program->n_uniform);
+    if (!strip->uniform_tangents) forward(strip, &lanes, program->runs, program->n_uniform);
+    strip->uniform_tangents = strip->tangent_status == MG_OK;
     forward(strip, &lanes, program->runs + program->n_uniform, program->n_variable);
     return strip->tangent_status;
 }

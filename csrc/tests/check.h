@@ -27,6 +27,7 @@ void test_tiles(void);
 void test_program(void);
 void test_stamp(void);
 void test_functions(void);
+void test_choices(void);
 
 /* An arena for one test: no handles, layers attached. */
 #include "graph/backward.h"

@@ -44,6 +44,7 @@ int main(void) {
         {"program", test_program},
         {"stamp", test_stamp},
         {"functions", test_functions},
+        {"choices", test_choices},
     };
     int n = sizeof tests / sizeof *tests, n_failed = 0;
     for (int i = 0; i < n; i++) {
