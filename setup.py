@@ -43,15 +43,17 @@ MSVC_FLAGS = ["/O2", "/std:c11", "/fp:precise"]
 # The crossing is large and has no loops to speak of: with -O2 it is compiled in four fifths of the
 # time, and as fast as long as GCC inlines what it is asked to, as with -O3. Every label at the
 # start of a line would take a fiftieth of the library, and what is computed once for several paths
-# another: those of the crossing are too many for it to pay.
+# another, as are functions split in two: those of the crossing are too many for it to pay.
 CROSSING_FLAGS = {
     "gcc": [
         "-O2",
         "--param=max-inline-insns-single=200",
+        "-fno-align-functions",
         "-fno-align-jumps",
         "-fno-align-labels",
         "-fno-gcse",
         "-fno-tree-pre",
+        "-fno-partial-inlining",
     ],
     "clang": ["-O2"],
     "msvc": [],
