@@ -1,4 +1,5 @@
-"""Random programs on the compiled engine and the reference for a time or a number.
+"""Random programs on the compiled engine and the reference, and frozen ones with choices beside
+their graphs, for a time or a number.
 
     python tests/fuzz.py --seconds 600 --seed 1
 
@@ -17,6 +18,7 @@ from types import SimpleNamespace
 
 sys.path.append(str(Path(__file__).parent))
 
+from random_choices import check_bits
 from random_graphs import CLASSIC, KINDS, first_difference, random_program, run
 from support import live_nodes_after_collection
 
@@ -38,6 +40,10 @@ def check(seed, compiled, reference, arena_stats):
     theirs = run(reference, program)
     if ours != theirs:
         return f"differs at {first_difference(ours, theirs)}"
+    try:
+        check_bits(seed)
+    except AssertionError as error:
+        return f"a program with choices differs: {error}"
     left = live_nodes_after_collection(arena_stats) - before
     return f"left {left} nodes in the arena" if left else None
 
