@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import operator
 import sys
+import types
 
 from .engine import Value
 
@@ -276,13 +277,16 @@ def take_indices_apart(nest: Any, numbers: list[float], name: str) -> Structure:
     return Places(None)
 
 
-def static_key(value: Any, name: str) -> Hashable:
+def static_key(value: Any, name: str, may_change: bool = False) -> Hashable:
     """Return what makes a static argument the same as another: 1, 1.0 and True are three.
+
+    An object that `may_change` is the same as itself, whatever its attributes are.
 
     Raises
     ------
     TypeError
-        If the argument, or something in it, cannot be hashed: it could change unnoticed.
+        If the argument, or something in it, cannot be hashed, or is an object with attributes that
+        is only equal to itself: it could change unnoticed.
     """
     kind = type(value)
     if kind is float:
@@ -298,7 +302,27 @@ def static_key(value: Any, name: str) -> Hashable:
             f"{name} must be hashable to be static, as a tuple, a str or a number is; found"
             f" {kind.__name__}"
         ) from None
+    if not may_change and _changes_unnoticed(value):
+        raise TypeError(
+            f"{name} must be immutable to be static, as a tuple, an enum or a frozen dataclass is,"
+            f" or define __eq__ and __hash__; found an object of {kind.__name__} with attributes"
+        )
     return kind, value
+
+
+def _changes_unnoticed(value: Any) -> bool:
+    """Whether an object is the same for its hash whatever its attributes are.
+
+    Functions, classes and modules are what they are called; the numbers of a model are Values,
+    which a program reads anew.
+    """
+    hashes: Any = type(value).__hash__
+    if hashes is not object.__hash__ or callable(getattr(value, "parameters", None)):
+        return False
+    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
+        return False
+    slots = any(getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    return bool(getattr(value, "__dict__", None)) or slots
 
 
 def leaves_of(structure: Structure) -> Iterator[Number | Array | Places]:

@@ -125,7 +125,8 @@ def jit(
     The function is called once for each structure of its arguments, with Values in place of the
     numbers: every float, and every number of a float array, in whatever lists, tuples, dicts,
     named tuples and dataclasses they are. An array arrives as an array of Values of its shape.
-    Everything else is *static*: ints, bools, strings, enums, None, arrays of ints, and objects.
+    Everything else is *static*: ints, bools, strings, enums, None, arrays of ints, models, and
+    objects that cannot change.
     A call with other static arguments is traced anew, so that the function may count, index and
     branch by them. What a call returns has the structure of what the function returned, with
     numbers and float arrays in place of Values.
@@ -141,7 +142,8 @@ def jit(
     function : callable
         Takes numbers and nests of them; returns Values, or a nest of some.
     static : str, int or sequence of these, optional
-        Names or places of further arguments that are static, by value. They must be hashable.
+        Names or places of further arguments that are static, by value. They must be hashable and,
+        models apart, not change.
     indices : str, int or sequence of these, optional
         Names or places of arguments whose ints choose: the function gets a Value for each, by
         which `take` chooses a row and `cross_entropy` a class, and another int makes no other
@@ -442,7 +444,9 @@ class Jitted(_Signed[P, R]):
         return (len(self._leading) + len(args), tuple(structures)), numbers
 
     def _structure(self, argument: Any, numbers: list[float], name: str) -> Structure:
-        if name in self._static or (self._leading and argument is self._leading[0]):
+        if name == "self" or (self._leading and argument is self._leading[0]):
+            return Static(argument, static_key(argument, name, may_change=True))
+        if name in self._static:
             return Static(argument, static_key(argument, name))
         if name in self._indices:
             return take_indices_apart(argument, numbers, name)

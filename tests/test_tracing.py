@@ -274,6 +274,43 @@ def test_static_names_or_places_make_floats_part_of_the_key():
             jit(product, static=[wrong])
 
 
+def test_an_object_whose_attributes_may_change_unnoticed_is_not_static():
+    class Settings:
+        def __init__(self, rate):
+            self.rate = rate
+
+    class Slotted:
+        __slots__ = ("rate",)
+
+    class Comparable(Settings):
+        def __eq__(self, other):
+            return self.rate == other.rate
+
+        def __hash__(self):
+            return hash(self.rate)
+
+    class Marker:
+        pass
+
+    jitted = jit(lambda x, other: x * getattr(other, "rate", 2.0))
+    for wrong in (Settings(3.0), Slotted(), [Settings(1.0)], (1, Settings(1.0))):
+        with pytest.raises(TypeError, match=r"other must be immutable to be static.*found an ob"):
+            jitted(1.0, wrong)
+        with pytest.raises(TypeError, match=r"other must be .*to be static"):
+            jit(lambda x, other: x * 2.0, static="other")(1.0, wrong)
+    changing = Comparable(3.0)
+    assert jitted(1.0, changing) == 3.0
+    changing.rate = 4.0
+    assert jitted(1.0, changing) == 4.0
+    assert jitted(1.0, Marker()) == jitted(1.0, len) == jitted(1.0, math) == 2.0
+    model = MLP(1, [1])
+    loss = jit(lambda model, x: model([x]))
+    assert loss(model, 0.5) == model([0.5]).data
+    model.layers[0].neurons[0].w[0].data = 0.25
+    assert loss(model, 0.5) == model([0.5]).data
+    assert loss.cache_info().misses == 1
+
+
 def test_what_cannot_be_static_is_refused_by_name():
     jitted = jit(lambda x, other: x * 1.0)
     with pytest.raises(TypeError, match=r"other must be hashable to be static.*found set"):
