@@ -143,6 +143,22 @@ def expect_the_bits_of_eager(program, graph, rows, start=0.0, where=""):
     assert all_bits(program(rows)) == all_bits(values), where
 
 
+def expect_the_bits_of_the_case(program, case, where):
+    """`program` is made of the case's output, by its inputs."""
+    gradients = case.gradients()
+    wanted = [case.eager(row, gradients) for row in case.rows]
+    where = f"{where}: {program.stats()}"
+    values, input_gradients = program.value_and_grad(case.rows, by_inputs(program))
+    assert all_bits(program(case.rows)) == all_bits([value for value, _ in wanted]), where
+    assert all_bits(values) == all_bits([value for value, _ in wanted]), where
+    assert all_bits(input_gradients) == all_bits([grads for _, grads in wanted]), where
+    total = program.backward(case.rows, "sum")
+    assert bits(total) == bits(added_in_order(value for value, _ in wanted)), where
+    assert {i: bits(g) for i, g in case.gradients().items()} == {
+        i: bits(g) for i, g in gradients.items()
+    }, where
+
+
 def result_or_message(call, rows):
     """What a call gives, and what it says where it raises."""
     try:

@@ -18,9 +18,13 @@ from types import SimpleNamespace
 
 sys.path.append(str(Path(__file__).parent))
 
+import numpy as np
+from frozen import Case, expect_the_bits_of_the_case
 from random_choices import check_bits
 from random_graphs import CLASSIC, KINDS, first_difference, random_program, run
 from support import live_nodes_after_collection
+
+from micrograd_fast import compile
 
 
 def engine_of(package):
@@ -41,11 +45,32 @@ def check(seed, compiled, reference, arena_stats):
     if ours != theirs:
         return f"differs at {first_difference(ours, theirs)}"
     try:
+        check_frozen(seed, compiled)
         check_bits(seed)
     except AssertionError as error:
-        return f"a program with choices differs: {error}"
+        return f"frozen, it differs: {error}"
     left = live_nodes_after_collection(arena_stats) - before
     return f"left {left} nodes in the arena" if left else None
+
+
+def check_frozen(seed, compiled):
+    """Freeze a random graph: its bits are those of eager, and what is sparse is what is dense."""
+    rng = random.Random(f"frozen {seed}")
+    case = Case(compiled, seed, rng.randint(5, 120), rng.choice([1, 3, 70]))
+    program = compile(case.output(), case.input_values())
+    expect_the_bits_of_the_case(program, case, "a graph")
+    if program.n_inputs == 0:
+        return
+    for derivative in (program.jacobian, program.hessian):
+        try:
+            dense = derivative(case.rows)
+        except (ArithmeticError, ValueError):
+            continue  # an operation without a second derivative there
+        matrices = derivative(case.rows, sparse=True)
+        for matrix, wanted in zip(matrices, dense, strict=True):
+            wanted = np.atleast_2d(wanted)
+            scale = np.abs(wanted).max(initial=1.0)
+            assert np.allclose(matrix.toarray(), wanted, rtol=1e-9, atol=1e-9 * scale), "sparse"
 
 
 def main(arguments=None):

@@ -11,6 +11,7 @@ from frozen import (
     all_bits,
     by_inputs,
     expect_the_bits_of_eager,
+    expect_the_bits_of_the_case,
     moons_loss,
     rows_for,
 )
@@ -29,19 +30,9 @@ BATCHES = [0, 1, 7, 8, 9]
 def test_random_graphs_have_the_bits_of_eager(compiled, n_rows, instruction_set):
     for seed in range(40):
         case = Case(compiled, seed, random.Random(seed).randint(5, 120), n_rows)
-        program = compile(case.output(), case.input_values())
-        gradients = case.gradients()
-        wanted = [case.eager(row, gradients) for row in case.rows]
-        values, input_gradients = program.value_and_grad(case.rows, by_inputs(program))
-        where = f"seed {seed}: {program.stats()}"
-        assert all_bits(program(case.rows)) == all_bits([value for value, _ in wanted]), where
-        assert all_bits(values) == all_bits([value for value, _ in wanted]), where
-        assert all_bits(input_gradients) == all_bits([grads for _, grads in wanted]), where
-        total = program.backward(case.rows, "sum")
-        assert bits(total) == bits(added_in_order(value for value, _ in wanted)), where
-        assert {i: bits(g) for i, g in case.gradients().items()} == {
-            i: bits(g) for i, g in gradients.items()
-        }, where
+        expect_the_bits_of_the_case(
+            compile(case.output(), case.input_values()), case, f"seed {seed}"
+        )
 
 
 def test_single_rows_add_to_gradients_wherever_the_parameters_are(compiled, instruction_set):
