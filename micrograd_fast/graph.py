@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     _Node = TypeVar("_Node", bound=_Graph)
     _Pairs: TypeAlias = list[tuple[str, str]]
 
+# Every letter is equally wide, in whatever font stands in for it: no text is wider than its box.
+FONT = "Courier"
+
 __all__ = ["draw_dot", "draw_graph", "print_graph", "topological_sort", "trace"]
 
 
@@ -167,6 +170,7 @@ def draw_graph(root: _Graph, format: Literal["text", "dot"] = "text") -> str:
     >>> print(draw_graph(Value(2.0).exp(), format="dot"))
     digraph {
         rankdir=LR
+        node [fontname=Courier]
         n0 [label="{ | data 2.0000 | grad 0.0000 }" shape=record]
         n1 [label="{ | data 7.3891 | grad 0.0000 }" shape=record]
         n1_op [label="exp"]
@@ -196,24 +200,34 @@ def draw_dot(root: _Graph, format: str = "svg", rankdir: str = "LR") -> Any:
     Returns
     -------
     graphviz.Digraph
-        A notebook shows it as a picture; its `render` method writes a file.
+        A notebook shows it as a picture; its `render` method writes a file. The program ``dot``
+        lays it out, or pygraphviz where there is none.
 
     Raises
     ------
     ImportError
-        If the Python package graphviz is not installed.
+        If the Python package graphviz is not installed, or there is neither the program ``dot``
+        nor the package pygraphviz to lay the drawing out.
     TypeError
         If `root` is not a Value.
     """
+    boxes, operations, arrows = _drawing(root)
     try:
         import graphviz
-    except ImportError as error:
+
+        from . import _layout
+
+        missing = "" if _layout.can_lay_out() else "the program dot or the package pygraphviz"
+    except ImportError:
+        missing = "the package graphviz"
+    if missing:
         raise ImportError(
-            'drawing needs the package graphviz: pip install "micrograd_fast[draw]"; '
+            f'drawing needs {missing}: pip install "micrograd_fast[draw]"; '
             'draw_graph(root, format="dot") gives the source of the drawing without it'
-        ) from error
-    boxes, operations, arrows = _drawing(root)
-    dot = graphviz.Digraph(format=format, graph_attr={"rankdir": rankdir})
+        )
+    dot = _layout.Drawing(
+        format=format, graph_attr={"rankdir": rankdir}, node_attr={"fontname": FONT}
+    )
     for name, label in boxes:
         dot.node(name, label=label, shape="record")
     for name, label in operations:
@@ -242,7 +256,7 @@ def _listing(root: _Graph) -> str:
 
 def _dot_source(root: _Graph) -> str:
     boxes, operations, arrows = _drawing(root)
-    lines = ["digraph {", "    rankdir=LR"]
+    lines = ["digraph {", "    rankdir=LR", f"    node [fontname={FONT}]"]
     lines += [f"    {name} [label={_quote(label)} shape=record]" for name, label in boxes]
     lines += [f"    {name} [label={_quote(label)}]" for name, label in operations]
     lines += [f"    {tail} -> {head}" for tail, head in arrows]

@@ -1,9 +1,12 @@
 """`micrograd_fast.graph` over both engines, and over nodes that are neither."""
 
 import html
+import importlib.util
 import io
+import os
 import random
 import re
+import shutil
 import sys
 
 import graphviz
@@ -267,6 +270,36 @@ class TestDrawDot:
             draw_dot(engine.Value(1.0))
         with pytest.raises(ImportError, match=re.escape('draw_graph(root, format="dot")')):
             draw_dot(engine.Value(1.0))
+
+    def test_says_what_to_install_where_nothing_lays_it_out(self, engine, monkeypatch, tmp_path):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(
+            ImportError, match="needs the program dot or the package pygraphviz: pip"
+        ):
+            draw_dot(engine.Value(1.0))
+
+    @pytest.mark.parametrize("with_program", [False] + [True] * bool(shutil.which("dot")))
+    def test_is_laid_out_with_the_program_and_without(
+        self, engine, monkeypatch, tmp_path, with_program
+    ):
+        if not with_program:
+            monkeypatch.setenv("PATH", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        dot = draw_dot(engine.Value(2.0, label="naïve <x>") * 3)
+        shown = dot._repr_mimebundle_()["image/svg+xml"]
+        texts = [html.unescape(text) for text in re.findall(r"<text [^>]*>(.*?)</text>", shown)]
+        assert "naïve\xa0<x>" in [text.replace(" ", "\xa0") for text in texts]
+        assert "Courier" in shown
+        assert dot.pipe().decode() == shown
+        assert dot.pipe("png").startswith(b"\x89PNG")
+        assert dot.render("graph", format="png") == "graph.png"
+        assert dot.render("graph", cleanup=True) == "graph.svg"
+        assert dot.render(outfile="folder.svg") == "folder.svg"
+        assert sorted(os.listdir()) == ["folder.gv", "folder.svg", "graph.png", "graph.svg"]
+        assert (tmp_path / "graph.svg").read_text(encoding="utf-8") == shown
+        with pytest.raises(graphviz.FileExistsError):
+            dot.render(outfile="folder.svg", raise_if_result_exists=True)
 
     def test_is_the_only_one_that_needs_graphviz(self, engine, monkeypatch):
         monkeypatch.setitem(sys.modules, "graphviz", None)

@@ -126,7 +126,7 @@ def test_the_version_is_the_installed_one():
 
 C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
-    {"_core", "_version"},
+    {"_core", "_version", "_layout"},
     {"engine", "_watched"},
     {"_state", "optim._options", "_sparse"},
     {"optim.lr_scheduler", "optim.optimizer", "optim.clip_grad"},
