@@ -11,6 +11,7 @@ part in the comparison.
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 import types
@@ -135,6 +136,9 @@ class Container:
             object.__setattr__(made, name, item)
         return made
 
+
+# Of a type's flags, the one that classes made by Python have.
+_HEAP_TYPE = 1 << 9
 
 NUMBER = Number()
 _SOMETHING = Static(None, None)
@@ -295,6 +299,11 @@ def static_key(value: Any, name: str, may_change: bool = False) -> Hashable:
         return kind, tuple([static_key(item, name) for item in value])
     if kind is frozenset:
         return kind, frozenset([static_key(item, name) for item in value])
+    if kind is slice:
+        return kind, static_key((value.start, value.stop, value.step), name)
+    if isinstance(value, functools.partial):
+        parts = (value.func, value.args, *value.keywords.items())
+        return kind, static_key(parts, name)
     try:
         hash(value)
     except TypeError:
@@ -305,7 +314,7 @@ def static_key(value: Any, name: str, may_change: bool = False) -> Hashable:
     if not may_change and _changes_unnoticed(value):
         raise TypeError(
             f"{name} must be immutable to be static, as a tuple, an enum or a frozen dataclass is,"
-            f" or define __eq__ and __hash__; found an object of {kind.__name__} with attributes"
+            f" or define __eq__ and __hash__; found an object of {kind.__name__}, which may change"
         )
     return kind, value
 
@@ -313,16 +322,21 @@ def static_key(value: Any, name: str, may_change: bool = False) -> Hashable:
 def _changes_unnoticed(value: Any) -> bool:
     """Whether an object is the same for its hash whatever its attributes are.
 
-    Functions, classes and modules are what they are called; the numbers of a model are Values,
-    which a program reads anew.
+    What has a name, as functions, classes, modules and ufuncs do, is what it is called; the numbers
+    of a model are Values, which a program reads anew. A method is its object.
     """
-    hashes: Any = type(value).__hash__
+    if isinstance(value, types.MethodType):
+        return _changes_unnoticed(value.__self__)
+    kind = type(value)
+    hashes: Any = kind.__hash__
     if hashes is not object.__hash__ or callable(getattr(value, "parameters", None)):
         return False
-    if isinstance(value, (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)):
+    if hasattr(value, "__name__") or value is None or value is Ellipsis:
         return False
-    slots = any(getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
-    return bool(getattr(value, "__dict__", None)) or slots
+    if getattr(value, "__dict__", None) or any(getattr(k, "__slots__", ()) for k in kind.__mro__):
+        return True
+    # What is not of Python's classes may have a state that nobody sees, as random generators do.
+    return not callable(value) and any(not k.__flags__ & _HEAP_TYPE for k in kind.__mro__[:-1])
 
 
 def leaves_of(structure: Structure) -> Iterator[Number | Array | Places]:

@@ -4,8 +4,10 @@ import array
 import copy
 import dataclasses
 import enum
+import functools
 import inspect
 import math
+import operator
 import pickle
 import random
 import threading
@@ -309,6 +311,43 @@ def test_an_object_whose_attributes_may_change_unnoticed_is_not_static():
     model.layers[0].neurons[0].w[0].data = 0.25
     assert loss(model, 0.5) == model([0.5]).data
     assert loss.cache_info().misses == 1
+
+
+def test_methods_and_partial_functions_are_static_as_what_they_hold_is():
+    class Scaled:
+        def __init__(self, scale):
+            self.scale = scale
+
+        def times(self, x):
+            return x * self.scale
+
+    jitted = jit(lambda x, function: function(x))
+    for changing in (Scaled(2.0).times, functools.partial(Scaled.times, Scaled(2.0))):
+        with pytest.raises(TypeError, match=r"function must be immutable to be static"):
+            jitted(1.0, changing)
+    product = operator.mul
+    assert jitted(2.0, functools.partial(product, 3.0)) == 6.0
+    assert jitted(2.0, functools.partial(product, 3.0)) == 6.0
+    assert jitted(2.0, functools.partial(product, 4.0)) == 8.0
+    assert jitted.cache_info().misses == 2
+
+
+def test_whatever_has_a_name_is_static_and_so_are_slices():
+    jitted = jit(lambda x, function: function(x))
+    cached = functools.lru_cache(lambda x: 3.0)
+    assert jit(lambda x, function: x * function(1))(2.0, cached) == 6.0
+    assert jitted(0.5, jit(lambda x: x * 2.0)) == 1.0
+    assert jitted(0.5, np.exp) == Value(0.5).exp().data
+    part = jit(lambda x, places: x[places].sum())
+    assert [part(np.arange(4.0), slice(0, stop)) for stop in (2, 4)] == [1.0, 6.0]
+    assert part(np.arange(4.0), ...) == 6.0
+
+
+@pytest.mark.parametrize("generator", [random.Random(0), np.random.default_rng(0)])
+def test_a_generator_of_random_numbers_is_not_static(generator):
+    jitted = jit(lambda x, generator: x * generator.random())
+    with pytest.raises(TypeError, match=r"generator must be immutable to be static"):
+        jitted(1.0, generator)
 
 
 def test_what_cannot_be_static_is_refused_by_name():
