@@ -322,8 +322,8 @@ def static_key(value: Any, name: str, may_change: bool = False) -> Hashable:
 def _changes_unnoticed(value: Any) -> bool:
     """Whether an object is the same for its hash whatever its attributes are.
 
-    What has a name, as functions, classes, modules and ufuncs do, is what it is called; the numbers
-    of a model are Values, which a program reads anew. A method is its object.
+    Functions, classes, ufuncs, modules and whatever else has a name are what they are called; the
+    numbers of a model are Values, which a program reads anew. A method is its object.
     """
     if isinstance(value, types.MethodType):
         return _changes_unnoticed(value.__self__)
@@ -331,7 +331,8 @@ def _changes_unnoticed(value: Any) -> bool:
     hashes: Any = kind.__hash__
     if hashes is not object.__hash__ or callable(getattr(value, "parameters", None)):
         return False
-    if hasattr(value, "__name__") or value is None or value is Ellipsis:
+    named = hasattr(value, "__name__") and (callable(value) or kind is types.ModuleType)
+    if named or value is None or value is Ellipsis:
         return False
     if getattr(value, "__dict__", None) or any(getattr(k, "__slots__", ()) for k in kind.__mro__):
         return True
@@ -471,7 +472,7 @@ def split_batch(
             return structure
         lengths.setdefault(structure.shape[0], name)
         inner = structure.shape[1:]
-        part = part.reshape(structure.shape[0], -1)
+        part = part.reshape(structure.shape[0], Array(inner).n_numbers)
         columns.extend((part[:, i], False) for i in range(part.shape[1]))
         if isinstance(structure, Places):
             return Places(inner or None)
@@ -490,7 +491,7 @@ def split_batch(
     (length,) = lengths
     if length == 0:
         raise ValueError(
-            f"the leading axis must have at least one entry, found none in {lengths[0]}"
+            f"the leading axis must have at least one entry, found none in {lengths[length]}"
         )
     spread = [
         numpy.broadcast_to(column, (length,)) if is_same else column for column, is_same in columns

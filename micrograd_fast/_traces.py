@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from . import _core
 from ._nests import (
     NUMBER,
@@ -12,6 +14,7 @@ from ._nests import (
     is_differentiable,
     n_numbers_of,
     put_together,
+    static_key,
 )
 from .engine import Value
 from .program import freeze
@@ -126,10 +129,19 @@ class Trace:
         """The program of a result that is one number; TypeError for any other."""
         if self._results is not NUMBER or self.program is None:
             raise TypeError(
-                f"{self._name} must return one Value for {what}, found"
-                f" {'no Value' if self.program is None else 'several'}: jacobian takes any result"
+                f"{self._name} must return one Value for {what}, found {self._described()}"
             )
         return self.program
+
+    def _described(self) -> str:
+        """What was returned that is not one Value, for a message."""
+        results = self._results
+        if isinstance(results, Static):
+            return f"{type(results.value).__name__}, which no argument has to do with"
+        hint = " without Values" if self.program is None else ": jacobian takes any result"
+        if isinstance(results, Container):
+            return results.kind.__name__ + hint
+        return f"an array of shape {results.shape}{hint}"
 
     def result(self, outputs: Any) -> Any:
         """Put outputs together to what the function returned."""
@@ -190,14 +202,26 @@ def results_apart(result: Any, outputs: list[Value], what: str) -> Structure:
     if fields is not None and not isinstance(result, type):
         items = tuple([results_apart(getattr(result, field), outputs, what) for field in fields])
         return Container(type(result), tuple(fields), items)
+    numpy = sys.modules.get("numpy")
+    if numpy and isinstance(result, numpy.ndarray) and result.dtype.kind != "O":
+        # Its owner may write to it later; nobody can to a copy that every call returns.
+        result = result.copy()
+        result.flags.writeable = False
+        return Static(result, ())
     if getattr(getattr(result, "dtype", None), "kind", "") == "O":
+        if result.ndim == 0:
+            return results_apart(result.item(), outputs, what)
         entries = result.ravel().tolist()
         for entry in entries:
             outputs.append(entry if isinstance(entry, Value) else _constant(entry, what))
         return Array(result.shape)
-    if hasattr(type(result), "__next__"):
-        raise TypeError(f"{what} must be a nest of Values, found {type(result).__name__}")
-    # A number that no argument has to do with, text, None: the same at every call.
+    # A number that no argument has to do with, text, None: the same at every call, as long as it
+    # cannot change, and hides no Value.
+    try:
+        static_key(result, what)
+    except TypeError:
+        found = type(result).__name__
+        raise TypeError(f"{what} must be a nest of Values, found {found}") from None
     return Static(result, ())
 
 

@@ -350,6 +350,35 @@ def test_a_generator_of_random_numbers_is_not_static(generator):
         jitted(1.0, generator)
 
 
+def test_a_result_that_hides_values_or_may_change_is_refused():
+    class Result:
+        def __init__(self, loss):
+            self.loss = loss
+
+    for function in (Result, lambda x: {"loss": Result(x)}, lambda x: {"a": x}.values()):
+        with pytest.raises(TypeError, match=r"returns must be a nest of Values, found"):
+            jit(function)(1.0)
+    _, constant = jit(lambda x: (x, np.zeros(2)))(1.0)
+    assert constant.tolist() == [0.0, 0.0]
+    assert not constant.flags.writeable
+
+
+def test_what_has_one_derivative_is_one_value():
+    assert jit(lambda x: np.array(x * x)).value_and_grad(3.0) == (9.0, 6.0)
+    for returned, found in (
+        (lambda x: [x], r"list: jacobian takes any result"),
+        (lambda x: np.array([x]), r"an array of shape \(1,\): jacobian takes any result"),
+        (lambda x: None, r"NoneType, which no argument has to do with"),
+    ):
+        with pytest.raises(TypeError, match=rf"must return one Value for .*, found {found}$"):
+            jit(returned).value_and_grad(2.0)
+
+
+def test_a_batch_of_nothing_is_refused():
+    with pytest.raises(ValueError, match=r"the leading axis must have at least one .* none in x"):
+        jit(lambda x: x.sum()).batch(np.zeros((0, 3)))
+
+
 def test_what_cannot_be_static_is_refused_by_name():
     jitted = jit(lambda x, other: x * 1.0)
     with pytest.raises(TypeError, match=r"other must be hashable to be static.*found set"):
@@ -474,7 +503,7 @@ def test_a_result_without_values_is_what_was_returned():
     with pytest.raises(TypeError, match="must return a Value for this"):
         jitted.program(1.0)
     for method in (jitted.value_and_grad, jitted.hessian, jitted.backward):
-        with pytest.raises(TypeError, match=r"must return one Value for .*, found no"):
+        with pytest.raises(TypeError, match=r"return one Value for .*, found list without"):
             method(1.0)
     assert jit(lambda x: np.array([x, 2.0], dtype=object))(1.0).tolist() == [1.0, 2.0]
 
