@@ -36,9 +36,12 @@ class Watch:
         self._name = name
         self._inputs = inputs
         self.places: list[str] = []
+        self.assignments: list[str] = []
 
     def saw(self, what: str, value: Value, other: Any, filename: str, line: int) -> None:
         """Note a place, the first time that it is met.
+
+        The `value` of a "failure", of an operation that raises an exception, is None.
 
         Raises
         ------
@@ -46,6 +49,8 @@ class Watch:
             If the answer differs from the one that the plain function gets.
         """
         place = f"{filename}:{line}"
+        if what == "assignment":
+            self.assignments.append(place)
         # What decides below looks at Values itself.
         if _core.call_under_watch(None, self._is_wrong, what, value, other):
             raise RuntimeError(

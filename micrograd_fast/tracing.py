@@ -488,7 +488,22 @@ class Jitted(_Signed[P, R]):
             what = outputs[0] if results is NUMBER else outputs
             program = freeze(what, f"what {self._name} returns", inputs, self._fast, self._dtype)
             program.frozen_reads.extend(watch.places)
+            if watch.assignments:
+                self._compare(outputs, numbers, inputs, watch.assignments[0])
         return Trace(self._name, program, arguments, results, self._argnums, self._one_argnum)
+
+    def _compare(
+        self, outputs: list[Value], numbers: list[float], inputs: list[Value], place: str
+    ) -> None:
+        """Refuse a function that assigned data of a parameter after it had computed with it."""
+        program = freeze(outputs, f"what {self._name} returns", inputs, False, "float64")
+        for output, replayed in zip(outputs, program(numbers).tolist(), strict=True):
+            if output.data != replayed and (output.data == output.data or replayed == replayed):
+                raise RuntimeError(
+                    f"{self._name} assigned the data of a Value that it had computed with, at"
+                    f" {place}: a program computes with what is assigned before it is called. Let"
+                    " the function return what is to be assigned, and assign it outside"
+                )
 
     def _tell(self, places: list[str]) -> None:
         """Warn of places where the function looked at Values, or refuse them."""

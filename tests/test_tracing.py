@@ -379,6 +379,60 @@ def test_a_batch_of_nothing_is_refused():
         jit(lambda x: x.sum()).batch(np.zeros((0, 3)))
 
 
+def test_data_assigned_after_it_was_used_is_an_error():
+    def step(x, optimizer, w):
+        loss = (w * x - 1.0) ** 2
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    for fast in (False, True):
+        w = Value(1.0)
+        optimizer = SGD([w], lr=0.1)
+        jitted = jit(lambda x, w=w, o=optimizer: step(x, o, w), fast=fast, frozen_reads="ignore")
+        with pytest.raises(RuntimeError, match=r"assigned the data of a Value that it had .*py:"):
+            jitted(2.0)
+    w = Value(1.0)
+    before = jit(lambda x: (setattr(w, "data", 3.0), w * x)[1], frozen_reads="ignore")
+    assert before(2.0) == 6.0
+
+
+def test_a_backward_within_a_trace_is_noticed():
+    w = Value(1.0)
+
+    def loss(x):
+        found = w * x
+        found.backward()
+        return found
+
+    with pytest.warns(RuntimeWarning, match=r"looked at a Value while it was traced"):
+        assert jit(loss)(2.0) == 2.0
+    with pytest.raises(RuntimeError, match=r"looked at a Value while it was traced"):
+        jit(lambda x: ((x * x).zero_grad(), x)[1], frozen_reads="error")(1.0)
+
+
+def test_a_failure_that_is_caught_within_a_trace_is_noticed():
+    def logarithm(x):
+        try:
+            return x.log()
+        except ValueError:
+            return x * 0.0
+
+    with pytest.warns(RuntimeWarning, match=r"looked at a Value while it was traced"):
+        assert jit(logarithm)(-1.0) == 0.0
+    with pytest.raises(ValueError, match=r"log of -1.0"):
+        jit(lambda x: x.log(), frozen_reads="error")(-1.0)
+
+
+def test_membership_is_noticed_wherever_a_number_decides_it():
+    # The same object is found without a comparison, and would be for every number.
+    assert jit(lambda x: x * 2.0 if x in [x] else x, frozen_reads="error")(2.0) == 4.0
+    for candidates in (lambda x, y: [y], lambda x, y: (1.0, x), lambda x, y: {2.5: y}.keys()):
+        choose = jit(lambda x, y, c=candidates: x if x in c(x, y) else y, frozen_reads="error")
+        with pytest.raises(RuntimeError, match=r"looked at a Value|used the hash of a traced"):
+            choose(2.0, 3.0)
+
+
 def test_what_cannot_be_static_is_refused_by_name():
     jitted = jit(lambda x, other: x * 1.0)
     with pytest.raises(TypeError, match=r"other must be hashable to be static.*found set"):

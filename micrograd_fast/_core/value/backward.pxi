@@ -41,6 +41,8 @@ cdef int raise_failure(mg_status st, mg_failure *failure) except -1:
 
 cdef PyObject *value_backward(PyObject *self, PyObject *unused) except NULL:
     global n_sweeps
+    if innermost_watch is not None:
+        note_look(self, "backward", NULL)
     cdef mg_order order = take_order()
     cdef mg_failure failure
     cdef mg_status st = mg_order_build(&arena, node_of(self), MG_ORDER_ACTIVE, &order)
@@ -61,6 +63,8 @@ cdef PyObject *value_backward(PyObject *self, PyObject *unused) except NULL:
 
 
 cdef PyObject *value_zero_grad(PyObject *self, PyObject *unused) except NULL:
+    if innermost_watch is not None:
+        note_look(self, "assignment of grad", NULL)
     cdef mg_order order = take_order()
     cdef size_t i
     cdef mg_status st = mg_order_build(&arena, node_of(self), MG_ORDER_FUSED, &order)

@@ -43,6 +43,8 @@ cdef int raise_status(mg_status st, mg_op op, double a, double b) except -1:
             f"another node: {arena.n_live} nodes are alive"
             f" in {arena.cap * mg_arena_node_bytes()} bytes"
         )
+    if innermost_watch is not None:  # whoever catches what is raised here decides by it
+        note_look(<PyObject *>None, "failure", NULL)
     if st == MG_INDEX:
         raise IndexError(f"index must be {described_places(<uint32_t>b)}, found {a!r}")
     if power:
