@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 from ._nests import Container, Static, of_values, put_together, take_apart
 from ._traces import results_apart
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["GradientError", "gradcheck"]
 
 _N_HALVINGS = 6
-_MOST_SHORTENINGS = 10
+_N_SIZES = 3
+_MOST_SHORTENINGS = 30
 
 
 class GradientError(AssertionError):
@@ -54,7 +56,7 @@ def gradcheck(
         A derivative ``d`` may be off by ``atol + rtol * |d|``.
     step : float, optional
         The largest distance at which values are taken, relative to numbers above 1; smaller where
-        there are none that far.
+        there are none that far, and where a derivative does not agree.
 
     Returns
     -------
@@ -68,8 +70,9 @@ def gradcheck(
         to the other. The message names the input, as in ``inputs[0][2]``, and the operation that
         has the kink.
     ValueError
-        If `order` is neither 1 nor 2, there is no number among the inputs or no Value in the
-        result; or for order 2, if a node has a Python ``_backward``.
+        If `order` is neither 1 nor 2, a number among the inputs is not finite or there is none, no
+        Value is in the result, or `step` is not above 0; or for order 2, if a node has a Python
+        ``_backward``.
     NotImplementedError
         For order 2, if a custom operation has no second derivative where it counts.
     ArithmeticError, ValueError
@@ -97,6 +100,11 @@ def gradcheck(
     structure = take_apart(arguments, point, "inputs")
     if not point:
         raise ValueError("inputs must hold a number, found none")
+    for number in point:
+        if not math.isfinite(number):
+            raise ValueError(f"inputs must be finite, found {number!r}")
+    if not 0.0 < step < math.inf:
+        raise ValueError(f"step must be a finite number above 0, found {step!r}")
     names = _names_of(structure, "inputs")
 
     def graph(numbers: list[float]) -> tuple[list[Value], list[Value]]:
@@ -215,24 +223,58 @@ def _compare(
     for i, name in enumerate(inputs):
         size = step * max(1.0, abs(point[i]))
         size = min(_reach(function, point, i, -size), _reach(function, point, i, size))
-        below = _extrapolated(function, point, i, -size)
-        above = _extrapolated(function, point, i, size)
-        for j, output in enumerate(outputs):
-            given = derivatives[j * len(inputs) + i]
-            (slope_below, error_below), (slope_above, error_above) = below[j], above[j]
-            allowed = atol + rtol * abs(given)
-            # What rounding leaves in differences is no fault of the derivative.
-            if abs(slope_below - slope_above) > allowed + 10.0 * (error_below + error_above):
-                raise GradientError(
-                    f"{name} = {point[i]!r} is at a kink of {output}{kink(i)}: its slope is"
-                    f" {slope_below:.8g} below and {slope_above:.8g} above, found {given!r}"
+        given = derivatives[i :: len(inputs)]
+        faults: dict[int, str] = {}
+        waiting = list(range(len(outputs)))
+        for n_shortened in range(_N_SIZES):
+            below = _extrapolated(function, point, i, -size)
+            above = _extrapolated(function, point, i, size)
+            found = {
+                j: _fault(
+                    given[j], below[j], above[j], atol + rtol * abs(given[j]), n_shortened > 0
                 )
-            slope, error = min(below[j], above[j], key=lambda estimate: estimate[1])
-            if not abs(given - slope) <= allowed + 10.0 * error:
-                raise GradientError(
-                    f"the derivative of {output} by {name} = {point[i]!r} must be {slope:.10g},"
-                    f" as differences say, found {given!r}"
-                )
+                for j in waiting
+            }
+            waiting = [j for j, fault in found.items() if fault is not None]
+            if not waiting:
+                break
+            for j in waiting:
+                faults.setdefault(j, found[j] or "")  # what the longest distance says is clearest
+            size /= 100.0
+        for j in waiting:
+            at = f"{name} = {point[i]!r}"
+            if faults[j].startswith("its slope"):
+                where = f"{at} is at a kink of {outputs[j]}{kink(i)}: {faults[j]}"
+            else:
+                where = f"the derivative of {outputs[j]} by {at} must be {faults[j]}"
+            raise GradientError(f"{where}, found {given[j]!r}")
+
+
+def _fault(
+    given: float,
+    below: tuple[float, float],
+    above: tuple[float, float],
+    allowed: float,
+    is_shortened: bool,
+) -> str | None:
+    """What differences from both sides, each with its error, have against a derivative.
+
+    At a distance that was shortened to save a derivative, rounding must not hide a fault.
+    """
+    (slope_below, error_below), (slope_above, error_above) = below, above
+    largest = max(error_below, error_above)
+    if not (math.isfinite(given) and largest < math.inf):
+        return "a number, as differences are"
+    if is_shortened and largest > 1e-5 * max(1.0, abs(given)):
+        return "what differences say, which do not settle"
+    # What rounding leaves in differences is no fault of the derivative.
+    weight = 0.1 if is_shortened else 10.0
+    if abs(slope_below - slope_above) > allowed + weight * (error_below + error_above):
+        return f"its slope is {slope_below:.8g} below and {slope_above:.8g} above"
+    slope, error = min(below, above, key=lambda estimate: estimate[1])
+    if not abs(given - slope) <= allowed + weight * error:
+        return f"{slope:.10g}, as differences say"
+    return None
 
 
 def _reach(function: _Function, point: list[float], i: int, step: float) -> float:
@@ -240,16 +282,17 @@ def _reach(function: _Function, point: list[float], i: int, step: float) -> floa
 
     Raises what the function does where it has none however near.
     """
-    for _ in range(_MOST_SHORTENINGS):
+    for n_left in reversed(range(_MOST_SHORTENINGS)):
         moved = list(point)
         moved[i] += step
         try:
             function(moved)
         except (ArithmeticError, ValueError):
+            if n_left == 0 or point[i] + step / 4.0 == point[i]:
+                raise
             step /= 4.0
         else:
-            return abs(step)
-    function(moved)
+            break
     return abs(step)
 
 

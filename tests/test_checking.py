@@ -165,3 +165,28 @@ def test_every_operation_passes(operation):
     rng = random.Random(7)
     for _ in range(3):
         assert gradcheck(operation.apply, operation.draw(rng), step=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [
+        (lambda a: 1 / a, 1e-3),
+        (lambda a: a.log(), 1e-8),
+        (lambda a: (a * 1e4).tanh(), 1e-4),
+        (lambda a: a.relu(), 1e-4),
+        (lambda a: a * 2.0, 1e200),
+    ],
+)
+def test_right_derivatives_pass_close_to_where_there_are_others(function, number):
+    assert gradcheck(function, number)
+
+
+def test_what_no_difference_speaks_for_is_no_success():
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=rf"inputs must be finite, found {number}"):
+            gradcheck(lambda a: a * 2.0, (0.5, [number]))
+    for step in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=r"step must be a finite number above 0, found"):
+            gradcheck(lambda a: a * 2.0, 0.5, step=step)
+    with pytest.raises(GradientError, match=r"must be a number, as differences are, found nan"):
+        gradcheck(lambda a: a * float("nan"), 0.5)
