@@ -136,6 +136,11 @@ class Trace:
             raise TypeError(
                 f"{self._name} must return one Value for {what}, found {self._described()}"
             )
+        if what != "backward" and not self._by:
+            raise TypeError(
+                f"{self._name} must be given a float for {what}, found static arguments alone:"
+                " jit differentiates by no int and by no choice"
+            )
         return self.program
 
     def _described(self) -> str:

@@ -479,6 +479,8 @@ class Jitted(_Signed[P, R]):
         try:
             output = _core.call_under_watch(watch, self._function, *values[:n_by_place], **by_name)
         except TypeError as error:
+            if not self._parameters.fit(n_by_place, [name for name, _ in arguments[n_by_place:]]):
+                raise
             raise TypeError(self._say_what_is_traced(error, arguments)) from error
         self._tell(watch.places)
         outputs: list[Value] = []
@@ -556,11 +558,28 @@ class Jitted(_Signed[P, R]):
 class _Parameters:
     """The names of a function's arguments, as far as it tells them."""
 
-    def __init__(self, names: list[str], variadic: str | None, any_name: bool, text: str) -> None:
+    def __init__(
+        self,
+        names: list[str],
+        variadic: str | None,
+        any_name: bool,
+        signature: inspect.Signature | None,
+    ) -> None:
         self.names = names
-        self.text = text
+        self.text = "(...)" if signature is None else str(signature)
         self._variadic = variadic
         self._any_name = any_name
+        self._signature = signature
+
+    def fit(self, n_by_place: int, by_name: list[str]) -> bool:
+        """Whether the function can be called so, as far as it tells."""
+        if self._signature is None:
+            return True
+        try:
+            self._signature.bind(*[None] * n_by_place, **dict.fromkeys(by_name))
+        except TypeError:
+            return False
+        return True
 
     def name_of(self, place: int) -> str:
         """The name of the argument at a place."""
@@ -583,7 +602,7 @@ def _parameters_of(function: Callable[..., Any]) -> _Parameters:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # built in, without a signature
-        return _Parameters([], "args", True, "(...)")
+        return _Parameters([], "args", True, None)
     names, variadic, any_name = [], None, False
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -592,7 +611,7 @@ def _parameters_of(function: Callable[..., Any]) -> _Parameters:
             any_name = True
         else:
             names.append(name)
-    return _Parameters(names, variadic, any_name, str(signature))
+    return _Parameters(names, variadic, any_name, signature)
 
 
 def _frames_of_this_library() -> int:

@@ -433,6 +433,27 @@ def test_membership_is_noticed_wherever_a_number_decides_it():
             choose(2.0, 3.0)
 
 
+def test_a_call_that_the_function_does_not_take_says_so_alone():
+    jitted = jit(lambda x, y: x * y)
+    for args, kwargs, found in (
+        ((1.0,), {}, r"missing 1 required positional argument: 'y'$"),
+        ((1.0, 2.0, 3.0), {}, r"takes 2 positional arguments but 3 were given$"),
+        ((1.0, 2.0), {"z": 1.0}, r"got an unexpected keyword argument 'z'$"),
+    ):
+        with pytest.raises(TypeError, match=found):
+            jitted(*args, **kwargs)
+
+
+def test_without_a_float_there_is_nothing_to_differentiate_by():
+    w = Value(2.0)
+    jitted = jit(lambda n: w * n)
+    for method in (jitted.value_and_grad, jitted.hessian):
+        with pytest.raises(TypeError, match=r"must be given a float for .*, found static argum"):
+            method(3)
+    assert jitted.backward(3) == 6.0
+    assert w.grad == 3.0
+
+
 def test_what_cannot_be_static_is_refused_by_name():
     jitted = jit(lambda x, other: x * 1.0)
     with pytest.raises(TypeError, match=r"other must be hashable to be static.*found set"):
