@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import sys
@@ -258,9 +257,16 @@ class Jitted(_Signed[P, R]):
     def __get__(self, instance: object, owner: type | None = None) -> Jitted[..., R]:
         if instance is None:
             return self
-        bound = copy.copy(self)
+        bound: Jitted[..., R] = object.__new__(type(self))
+        bound.__dict__.update(self.__dict__)
         bound._leading = (instance,)
         return bound
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Pickle as functions do, by name, and as methods do, by object and name."""
+        if self._leading:
+            return getattr, (*self._leading, self._name)
+        return getattr(self._function, "__qualname__", self._name)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         trace, row = self._prepared_or_plain(args, kwargs)
@@ -512,7 +518,8 @@ class Jitted(_Signed[P, R]):
         if not places or self._frozen_reads == "ignore":
             return
         n_others = len(places) - 1
-        others = f" and at {n_others} other places" if n_others else ""
+        plural = "s" if n_others > 1 else ""
+        others = f" and at {n_others} other place{plural}" if n_others else ""
         message = (
             f"{self._name} looked at a Value while it was traced, at {places[0]}{others}: what it"
             " decided by that is frozen"

@@ -454,6 +454,29 @@ def test_without_a_float_there_is_nothing_to_differentiate_by():
     assert w.grad == 3.0
 
 
+@jit
+def squared(x):
+    return x * x
+
+
+class Scaled:
+    scale = Value(3.0)
+
+    @jit
+    def times(self, x):
+        return x * self.scale
+
+
+def test_jitted_functions_are_pickled_and_copied_as_functions_are():
+    assert pickle.loads(pickle.dumps(squared)) is squared
+    assert copy.copy(squared) is copy.deepcopy(squared) is squared
+    times = pickle.loads(pickle.dumps(Scaled().times))
+    assert times(2.0) == 6.0
+    times.clear_cache()
+    with pytest.raises((pickle.PicklingError, AttributeError), match="lambda"):
+        pickle.dumps(jit(lambda x: x))
+
+
 def test_what_cannot_be_static_is_refused_by_name():
     jitted = jit(lambda x, other: x * 1.0)
     with pytest.raises(TypeError, match=r"other must be hashable to be static.*found set"):
