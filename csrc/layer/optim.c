@@ -5,26 +5,31 @@
 
 #include "loops/loops.h"
 
-/* Whether one of the nodes is a parameter of a layer. */
-static int has_parameters(const mg_arena *arena, mg_span span) {
-    const mg_meta *const meta = arena->meta + span.first;
-    uint32_t flags = 0; /* as wide as the count beside it, so that lanes need not be packed */
-    for (size_t i = 0; i < span.n_nodes; i++) flags |= meta[i].flags;
-    return (flags & MG_PARAMETER) != 0;
+/* The first parameter of a layer from `node` on, or `end`. Many nodes are looked at before
+ * anything is decided, and no more of them than are passed over. */
+static mg_node next_parameter(const mg_arena *arena, mg_node node, mg_node end) {
+    enum { N_AT_ONCE = 512 };
+    const mg_meta *const meta = arena->meta;
+    for (; end - node >= N_AT_ONCE; node += N_AT_ONCE) {
+        uint32_t flags = 0; /* as wide as the count beside it, so that lanes need not be packed */
+        const mg_meta *const some = meta + node;
+        for (size_t i = 0; i < N_AT_ONCE; i++) flags |= some[i].flags;
+        if (flags & MG_PARAMETER) break;
+    }
+    while (node < end && !(meta[node].flags & MG_PARAMETER)) node++;
+    return node;
 }
 
 mg_status mg_span_before_write(mg_arena *arena, mg_span span) {
-    if (!has_parameters(arena, span)) return MG_OK;
-    for (mg_node node = span.first, end = span.first + span.n_nodes; node < end;) {
-        if (!(arena->meta[node].flags & MG_PARAMETER)) {
-            node++;
-            continue;
-        }
+    const mg_node end = span.first + span.n_nodes;
+    mg_node node = next_parameter(arena, span.first, end);
+    while (node < end) {
         mg_layer_block *block = arena->aux[node].block;
         const uint32_t n_nodes = block->n_rows * (block->n_in + 1);
         if (mg_layer_block_before_write(arena, block) != MG_OK) return MG_NO_MEMORY;
         /* A slot of the block whose parameter is freed may be somebody else's by now. */
         node = block->n_alive == n_nodes ? block->base + n_nodes : node + 1;
+        node = node < end ? next_parameter(arena, node, end) : end;
     }
     return MG_OK;
 }
