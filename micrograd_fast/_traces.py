@@ -181,7 +181,7 @@ class Trace:
 
     def by_results(self, derivatives: Any) -> Any:
         """Put rows of derivatives, one for each output, together to what was returned."""
-        return put_together(self._results, self._behind(cut(derivatives)))
+        return put_together(self._results, self._behind(cut(derivatives)), keep_static=False)
 
     def _behind(self, leaf: Leaf) -> Leaf:
         """Let each leaf be what stands for the arguments, behind the leaf's own axes."""

@@ -300,7 +300,8 @@ class Jitted(_Signed[P, R]):
         -------
         nest
             In the structure of the result, with the structure of the arguments in place of each
-            number or array: an array of shape ``result.shape + argument.shape``.
+            number or array: an array of shape ``result.shape + argument.shape``. What no argument
+            has to do with has None in its place.
         """
         trace, row = self._prepared(args, kwargs)
         return trace.by_results(trace.jacobian(row))

@@ -374,6 +374,12 @@ def test_what_has_one_derivative_is_one_value():
             jit(returned).value_and_grad(2.0)
 
 
+def test_a_jacobian_has_no_derivative_of_what_is_no_value():
+    jitted = jit(lambda x: {"y": x * x, "name": "square", "power": 2.0})
+    assert jitted.jacobian(3.0) == {"y": 6.0, "name": None, "power": None}
+    assert jit(lambda x: 3.0).jacobian(1.0) is None
+
+
 def test_a_batch_of_nothing_is_refused():
     with pytest.raises(ValueError, match=r"the leading axis must have at least one .* none in x"):
         jit(lambda x: x.sum()).batch(np.zeros((0, 3)))
