@@ -72,6 +72,7 @@ cdef mg_arena arena
 mg_arena_init(&arena)
 mg_hypot_adds_halves(sys.version_info < (3, 12))
 
+include "value/looks.pxi"
 include "value/errors.pxi"
 include "value/operations.pxi"
 include "value/object.pxi"
@@ -86,7 +87,6 @@ include "value/operators.pxi"
 include "value/construct.pxi"
 include "value/custom.pxi"
 include "value/backward.pxi"
-include "value/looks.pxi"
 include "value/attributes.pxi"
 include "copying/copy.pxi"
 include "copying/pickle.pxi"
