@@ -1,6 +1,7 @@
 /* Replays, strip by strip; program/replay.h says what they are. */
 #include "program/replay.h"
 
+#include "base/inline.h"
 #include "program/choices.h"
 #include "program/diagnose.h"
 #include "program/steps.h"
@@ -230,29 +231,12 @@ static mg_status overlook(void *context, uint32_t entry, mg_slot a, mg_slot b, m
     return MG_OK;
 }
 
-/* One strip, and what is to be done where it fails. */
-static mg_status settle_strip(mg_strip *strip, mg_totals *totals, mg_replay_failure *failure) {
-    if (strip->program->has_choices) {
-        mg_totals_keep(strip, totals);
-        return mg_settle_choices(strip, totals, run_strip(strip), failure);
-    }
-    const mg_status st = run_strip(strip);
+/* A strip of a program without choices has ended with a status that is not MG_OK. */
+static MG_NEVER_INLINE mg_status find_reason(const mg_strip *strip, mg_status st,
+                                             mg_replay_failure *failure) {
     if (strip->tangent_status != MG_OK) *failure = strip->failure;
     if (strip->tangent_status != MG_OK || st == MG_CALLBACK || st == MG_NO_MEMORY) return st;
-    return st == MG_OK ? MG_OK : mg_find_failure(strip, st, failure);
-}
-
-static mg_status run_strips(mg_strip *strip, mg_totals *totals, mg_watch *watch,
-                            mg_replay_failure *failure) {
-    const size_t lanes = strip->workspace->lanes, n_rows = strip->batch->n_rows;
-    mg_status st = MG_OK;
-    for (size_t row = 0; row < n_rows && st == MG_OK; row += lanes) {
-        strip->first_row = row;
-        strip->n_rows = n_rows - row < lanes ? n_rows - row : lanes;
-        st = settle_strip(strip, totals, failure);
-        if (st == MG_OK && watch) st = ask(watch, strip->program->stats.n_nodes * lanes);
-    }
-    return st;
+    return mg_find_failure(strip, st, failure);
 }
 
 mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg_batch *batch,
@@ -278,9 +262,20 @@ mg_status mg_replay(const mg_program *program, mg_workspace *workspace, const mg
                              .context = &strip};
     fill_lanes(workspace, program);
     if (batch->tangent) mg_tangent_begin(program, batch->tangent);
+    const int has_choices = program->has_choices;
     mg_totals totals = {0};
-    mg_status st = program->has_choices ? mg_totals_new(program, batch, &totals) : MG_OK;
-    if (st == MG_OK) st = run_strips(&strip, &totals, watch, failure);
-    mg_totals_free(&totals);
+    mg_status st = has_choices ? mg_totals_new(program, batch, &totals) : MG_OK;
+    for (size_t row = 0; row < batch->n_rows && st == MG_OK; row += lanes) {
+        strip.first_row = row;
+        strip.n_rows = batch->n_rows - row < lanes ? batch->n_rows - row : lanes;
+        if (has_choices) mg_totals_keep(&strip, &totals);
+        st = run_strip(&strip);
+        if (has_choices)
+            st = mg_settle_choices(&strip, &totals, st, failure);
+        else if (st != MG_OK)
+            st = find_reason(&strip, st, failure);
+        if (st == MG_OK && watch) st = ask(watch, program->stats.n_nodes * lanes);
+    }
+    if (has_choices) mg_totals_free(&totals);
     return st;
 }

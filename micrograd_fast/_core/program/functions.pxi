@@ -57,18 +57,19 @@ cdef mg_status call_function(void *context, mg_function_call *call) noexcept:
     )
 
 
-cdef FunctionCalls place_functions(mg_batch *batch, mg_functions *functions, tuple own):
-    """Make a batch call operations, as long as the result lives. None if there are no operations."""
-    cdef FunctionCalls calls
-    if not own:
-        return None
-    calls = FunctionCalls.__new__(FunctionCalls)
+cdef FunctionCalls calls_of(mg_batch *batch, mg_functions *functions, tuple own):
+    cdef FunctionCalls calls = FunctionCalls.__new__(FunctionCalls)
     calls.functions = own
     calls.errors = []
     functions.call = call_function
     functions.context = <PyObject *>calls
     batch.functions = functions
     return calls
+
+
+cdef inline FunctionCalls place_functions(mg_batch *batch, mg_functions *functions, tuple own):
+    """Make a batch call operations, as long as the result lives. None if there are no operations."""
+    return calls_of(batch, functions, own) if own else None
 
 
 cdef int raise_of_function(object error, bint single, size_t row) except -1:
