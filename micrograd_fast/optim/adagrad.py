@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .._core import ParameterGroup
+    from .._core import Updates
     from .optimizer import _Group, _Parameters
 
 __all__ = ["Adagrad"]
@@ -88,7 +88,7 @@ class Adagrad(Optimizer):
             check(name, group[name])
         check_flag("maximize", group["maximize"])
 
-    def _tell(self, known: ParameterGroup, group: _Group) -> None:
+    def _tell(self, known: Updates, group: _Group) -> None:
         known.adagrad(
             group["lr"],
             group["lr_decay"],

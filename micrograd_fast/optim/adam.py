@@ -8,7 +8,7 @@ from .optimizer import LARGEST, SQUARES, VELOCITIES, Optimizer
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._core import ParameterGroup
+    from .._core import Updates
     from .optimizer import _Group, _Parameters
 
 __all__ = ["Adam", "AdamW"]
@@ -100,7 +100,7 @@ class Adam(Optimizer):
         for name in ("amsgrad", "maximize"):
             check_flag(name, group[name])
 
-    def _tell(self, known: ParameterGroup, group: _Group) -> None:
+    def _tell(self, known: Updates, group: _Group) -> None:
         beta1, beta2 = group["betas"]
         known.adam(
             group["lr"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._core import (
     KEPT_COLUMNS,
-    ParameterGroup,
+    Updates,
     first_repeated,
     require_shown,
     take_states,
@@ -49,7 +49,7 @@ class Optimizer:
             groups = [{"params": groups}]
         self.defaults = defaults
         self.param_groups: list[_Group] = []
-        self._groups: list[ParameterGroup] = []
+        self._groups: list[Updates] = []
         for group in groups:
             self._add(group)
 
@@ -59,7 +59,7 @@ class Optimizer:
         parameters = group["params"]
         if isinstance(parameters, Value):
             parameters = [parameters]
-        known = ParameterGroup(parameters)
+        known = Updates(parameters)
         group = {**self.defaults, **group, "params": known.values}
         self._check_group(group)
         repeated = first_repeated([own.values for own in (*self._groups, known)])
@@ -86,7 +86,7 @@ class Optimizer:
         """
         self._add(param_group)
 
-    def _checked_groups(self) -> list[ParameterGroup]:
+    def _checked_groups(self) -> list[Updates]:
         """The groups, if they still have the parameters that `param_groups` shows."""
         require_shown(self._groups, self.param_groups)
         return self._groups
@@ -166,7 +166,7 @@ class Optimizer:
         """Raise for an option that is out of range."""
         raise NotImplementedError
 
-    def _tell(self, known: ParameterGroup, group: _Group) -> None:
+    def _tell(self, known: Updates, group: _Group) -> None:
         """Tell a group what its next step is."""
         raise NotImplementedError
 

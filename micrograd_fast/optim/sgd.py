@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .._core import ParameterGroup
+    from .._core import Updates
     from .optimizer import _Group, _Parameters
 
 __all__ = ["SGD"]
@@ -85,7 +85,7 @@ class SGD(Optimizer):
                 f" {group['momentum']} and {group['dampening']}"
             )
 
-    def _tell(self, known: ParameterGroup, group: _Group) -> None:
+    def _tell(self, known: Updates, group: _Group) -> None:
         known.sgd(
             group["lr"],
             group["momentum"],

@@ -170,7 +170,7 @@ def test_a_damaged_state_is_refused_and_nothing_taken_over(damage):
 def test_private_functions_check_what_they_take():
     from micrograd_fast import _core
 
-    group = _core.ParameterGroup([Value(1.0) for _ in range(3)])
+    group = _core.Updates([Value(1.0) for _ in range(3)])
     zeros = [0.0] * 3
     for columns in [
         ([], [], [], []),

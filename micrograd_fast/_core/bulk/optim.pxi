@@ -41,8 +41,8 @@ cdef enum:
 KEPT_COLUMNS = (VELOCITIES, SQUARES, MEANS, LARGEST)
 
 
-cdef class ParameterGroup:
-    """The parameters of one group of an optimizer, with the numbers kept for each.
+cdef class Updates:
+    """The updates of one group of an optimizer: its parameters, with the numbers kept for each.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ cdef class ParameterGroup:
             mg_free(self.kept[c])
 
     def __reduce__(self):
-        return ParameterGroup, (self.values,), (self.n_steps, self.columns(), self.has_velocity)
+        return Updates, (self.values,), (self.n_steps, self.columns(), self.has_velocity)
 
     def __setstate__(self, state):
         take_states([self], [state])
@@ -284,8 +284,8 @@ cdef int note_writes(tuple values, str what) except -1:
 cdef list own_groups(object groups):
     cdef list known = []
     for group in groups:
-        if type(group) is not ParameterGroup:
-            raise TypeError(f"groups must be ParameterGroups, found {type(group).__name__}")
+        if type(group) is not Updates:
+            raise TypeError(f"groups must be Updates, found {type(group).__name__}")
         known.append(group)
     return known
 
@@ -296,7 +296,7 @@ def require_shown(groups, param_groups):
     cdef Py_ssize_t n_shown = 0
     for shown in param_groups:
         if n_shown == len(known) or shown.get("params") is not (
-            (<ParameterGroup>known[n_shown]).values
+            (<Updates>known[n_shown]).values
         ):
             break
         n_shown += 1
@@ -310,12 +310,12 @@ def take_step(groups):
     """Make the step that each group has been told, in all of them or, on an error, in none."""
     cdef list known = own_groups(groups)
     for group in known:
-        note_writes((<ParameterGroup>group).values, "assignment")
+        note_writes((<Updates>group).values, "assignment")
     for group in known:
-        (<ParameterGroup>group).prepare()
+        (<Updates>group).prepare()
     # No Python has run since, nor does it now.
     for group in known:
-        (<ParameterGroup>group).update()
+        (<Updates>group).update()
 
 
 cdef double *column_of(object numbers, Py_ssize_t n, double low) except NULL:
@@ -346,7 +346,7 @@ cdef class _State:
     cdef bint has_velocity
     cdef double *kept[N_COLUMNS]
 
-    def __cinit__(self, ParameterGroup group not None, n_steps, columns, has_velocity):
+    def __cinit__(self, Updates group not None, n_steps, columns, has_velocity):
         cdef int c
         if not hasattr(type(n_steps), "__index__"):
             raise TypeError(f"step must be an int, found {type(n_steps).__name__}")
@@ -372,7 +372,7 @@ def take_states(groups, states):
     """Let each group take over a state (the number of steps, the columns, and whether the first
     has begun), all of them or, on an error, none."""
     cdef list known = own_groups(groups), read = []
-    cdef ParameterGroup group
+    cdef Updates group
     cdef _State state
     cdef Py_ssize_t i
     cdef int c
