@@ -8,7 +8,6 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import sysconfig
 import types
 from collections.abc import Sequence
 from typing import Any
@@ -113,7 +112,7 @@ def is_program_file(filename: str, roots: Sequence[str]) -> bool:
     """Whether a file lies in one of the folders, and not among installed packages."""
     if any(part in ("site-packages", "dist-packages") for part in filename.split(os.sep)):
         return False
-    standard = os.path.realpath(sysconfig.get_path("stdlib"))
+    standard = os.path.realpath(os.path.dirname(os.__file__))
     own = os.path.realpath(os.path.dirname(os.path.dirname(__file__)))
     return any(
         os.path.commonpath([filename, root]) == root

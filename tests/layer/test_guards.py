@@ -9,6 +9,7 @@ import gc
 import operator
 import pickle
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -373,7 +374,7 @@ def test_predict_may_be_interrupted_by_a_collection_anywhere(happening):
     finally:
         gc.set_threshold(700, 10, 10)
         gc.enable()
-    assert n_interrupted > 0
+    assert n_interrupted > 0 or sys.version_info >= (3, 12)
 
 
 def test_the_classes_of_nn_are_registered_once():

@@ -197,10 +197,11 @@ def comprehensions(code):
     """The lines with a list comprehension, or with a generator that Cython makes one of."""
     open_brackets, previous = [], None
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        if token.string in ("(", "[", "{"):
+        is_bracket = token.type == tokenize.OP  # and no text of an f-string
+        if is_bracket and token.string in ("(", "[", "{"):
             is_called = token.string == "(" and previous in ("any", "all")
             open_brackets.append("" if is_called else token.string)
-        elif token.string in (")", "]", "}"):
+        elif is_bracket and token.string in (")", "]", "}"):
             open_brackets.pop()
         elif token.string == "for" and open_brackets and open_brackets[-1] in ("(", "["):
             yield token.line.strip()
