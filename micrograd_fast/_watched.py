@@ -12,7 +12,14 @@ if TYPE_CHECKING:
 __all__ = ["Watched", "watched"]
 
 
-class Watched:
+class _Attributes:
+    """Has Python's own `__dict__`.
+
+    CPython 3.13.0 loses what was in it where C replaces it in another way.
+    """
+
+
+class Watched(_Attributes):
     """A module with `watched` attributes; its dict and its class are watched as well."""
 
     @property
@@ -22,7 +29,9 @@ class Watched:
 
     @__dict__.setter
     def __dict__(self, attributes: dict[str, Any]) -> None:
-        instance_dict(self, attributes)
+        structure_changed()
+        _Attributes.__dict__["__dict__"].__set__(self, attributes)
+        structure_changed()
 
     @property
     def __class__(self) -> type:

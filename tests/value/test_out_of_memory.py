@@ -196,7 +196,7 @@ CASES = {
     for act in (
         lambda v: copy.copy(root), lambda v: copy.deepcopy(root), lambda v: root.__deepcopy__({}),
     ):
-        assert attempts(lambda: [root, x, y], act, check, length) > 1
+        assert attempts(lambda: [root, x, y], act, check, length) >= 1
     """,
     "copies with a memo": """
     root = (a * b).tanh()

@@ -3,19 +3,15 @@
 cdef extern from "Python.h":
     void *generic_getattro "PyObject_GenericGetAttr"
     PyObject *type_lookup "_PyType_Lookup"(PyTypeObject *, PyObject *)
-    int set_generic_dict "PyObject_GenericSetDict"(PyObject *, PyObject *, void *) except -1
 
 
 cdef dict attributes_of(object module):
     return <dict>adopt(generic_dict(<PyObject *>module, NULL))
 
 
-def instance_dict(module, replacement=None):
-    """The attributes of a module, for its ``__dict__``; first replaced by others where given."""
+def instance_dict(module):
+    """The attributes of a module, for its ``__dict__``."""
     structure_changed()
-    if replacement is not None:
-        set_generic_dict(<PyObject *>module, <PyObject *>replacement, NULL)
-        structure_changed()
     return attributes_of(module)
 
 
