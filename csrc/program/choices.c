@@ -294,7 +294,7 @@ static mg_status function_back_along(chooser *c, uint32_t i) {
     for (uint32_t j = 0; j < e->b; j++) moves |= c->dots[operands[j]] != 0.0;
     mg_status st = mg_row_function(&c->row, i, MG_FUNCTION_SLOPES, c->slopes, c->failure);
     memset(c->seconds, 0, (size_t)e->b * e->b * sizeof *c->seconds);
-    if (st == MG_OK && moves && g != 0.0)
+    if (st == MG_OK && moves)
         st = mg_row_function(&c->row, i, MG_FUNCTION_SECONDS, c->seconds, c->failure);
     for (uint32_t j = 0; j < e->b && st == MG_OK; j++) {
         double turn = 0.0;
@@ -317,7 +317,7 @@ static mg_status step_back_along(chooser *c, uint32_t i) {
     const double slope_a = mg_op_adjoint_a(op, a, b, e->k, e->h, y, 1.0, &st);
     const double slope_b = two ? mg_op_adjoint_b(op, a, b, e->k, e->h, y, 1.0, &st) : 0.0;
     mg_second second = {0};
-    if (g != 0.0 && (a_dot != 0.0 || b_dot != 0.0))
+    if (a_dot != 0.0 || b_dot != 0.0)
         second = mg_op_second(op, a, b, e->k, e->h, y, a_dot != 0.0, b_dot != 0.0, &second_st);
     if ((st != MG_OK || second_st != MG_OK) && !c->strip->batch->goes_on) {
         *c->failure =

@@ -125,11 +125,10 @@ static int moves(const mg_strip *strip, uint32_t entry, size_t lane) {
     return 0;
 }
 
-/* The lanes in which an operand moves and, on the way back, the gradient is not 0. */
-static chosen_lanes moving_lanes(const mg_strip *strip, uint32_t entry, const double *g) {
+static chosen_lanes moving_lanes(const mg_strip *strip, uint32_t entry) {
     chosen_lanes chosen = {.n = 0};
     for (size_t l = 0; l < strip->n_rows; l++)
-        if ((!g || g[l] != 0.0) && moves(strip, entry, l)) chosen.lane[chosen.n++] = (uint32_t)l;
+        if (moves(strip, entry, l)) chosen.lane[chosen.n++] = (uint32_t)l;
     return chosen;
 }
 
@@ -144,7 +143,7 @@ void mg_functions_tangents(mg_strip *strip, const mg_step *steps, uint32_t n) {
     for (const mg_step *step = steps; step < steps + n && !has_ended(strip); step++) {
         const mg_entry *e = &strip->program->entries[step->entry];
         const mg_source *sources = strip->program->sources + e->a;
-        const chosen_lanes chosen = moving_lanes(strip, step->entry, NULL);
+        const chosen_lanes chosen = moving_lanes(strip, step->entry);
         double *const y_dot = dual->values + step->y * lanes;
         outcome found;
         note(strip, call(strip, step->entry, MG_FUNCTION_SLOPES, &chosen, &found), step->entry,
@@ -202,8 +201,7 @@ void mg_functions_backward_tangents(mg_strip *strip, const mg_back_function *fun
     const size_t lanes = strip->workspace->lanes;
     const chosen_lanes all = first_lanes(strip->n_rows);
     for (const mg_back_function *f = functions; f < functions + n && !has_ended(strip); f++) {
-        const double *const g = strip->workspace->adjoints + f->g * lanes;
-        const chosen_lanes chosen = moving_lanes(strip, f->entry, g);
+        const chosen_lanes chosen = moving_lanes(strip, f->entry);
         outcome slopes, seconds = {0};
         double *const changes = mg_calloc(f->n_operands, lanes * sizeof *changes);
         mg_status st = changes ? MG_OK : MG_NO_MEMORY;

@@ -18,7 +18,7 @@ mg_status mg_functions_backward(mg_strip *strip, const mg_back_function *functio
 
 /* The derivatives along a direction. A failure is noted in the strip, as for other steps: a slope
  * is asked for where an operand moves, and on the way back always; a second derivative where an
- * operand moves and the gradient is not 0. */
+ * operand moves. */
 void mg_functions_tangents(mg_strip *strip, const mg_step *steps, uint32_t n);
 void mg_functions_backward_tangents(mg_strip *strip, const mg_back_function *functions,
                                     uint32_t n);

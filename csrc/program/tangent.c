@@ -9,8 +9,7 @@
 #include <string.h>
 
 /* What has failed in a lane, of that which counts there: a slope, going forward where an operand
- * moves, and always on the way back; then a second derivative, where an operand moves and the
- * gradient is not 0. */
+ * moves, and always on the way back; then a second derivative, where an operand moves. */
 static mg_status what_failed(const mg_strip *strip, const mg_entry *e, mg_slot a, mg_slot b,
                              double y, mg_slot g, size_t lane, mg_replay_failure *failure) {
     const mg_workspace *dual = strip->batch->tangent->dual;
@@ -21,7 +20,6 @@ static mg_status what_failed(const mg_strip *strip, const mg_entry *e, mg_slot a
     mg_status st = mg_try_entry(e, failure->a, failure->b, y, 1);
     failure->derivative = 1;
     if (st != MG_OK || g == MG_NO_SLOT) return st;
-    if (strip->workspace->adjoints[g * lanes + lane] == 0.0) return MG_OK;
     failure->derivative = 2;
     mg_op_second((mg_op)e->op, failure->a, failure->b, e->k, e->h, y, a_moves, b_moves, &st);
     return st;

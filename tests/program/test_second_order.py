@@ -220,7 +220,7 @@ def test_the_first_row_without_a_second_derivative_is_named(instruction_set):
 
 
 def test_a_second_derivative_that_does_not_count_need_not_exist(instruction_set):
-    """Along a direction that leaves its operand alone, or with a gradient of 0."""
+    """Along a direction that leaves its operand alone."""
     a, b = Value(0.0), Value(1.0)
     resting = compile(a**1.5 + b**2, [a, b])
     rows = np.array([[0.0, 1.0], [4.0, 1.0], [0.0, -3.0]])
@@ -229,8 +229,17 @@ def test_a_second_derivative_that_does_not_count_need_not_exist(instruction_set)
         assert products == [[0.0, 2.0]] * len(given)
     with pytest.raises(ZeroDivisionError, match=r"^row 0: .*0\.0 \*\* -0\.5"):
         resting.hvp([1.0, 0.0], rows, wrt="inputs")
-    without = compile(0.0 * a**1.5 + b**2, [a, b])
-    assert without.hessian(rows, wrt="inputs").tolist() == [[[0.0, 0.0], [0.0, 2.0]]] * 3
+
+
+def test_a_second_derivative_that_does_not_exist_is_no_0_by_accident(instruction_set):
+    """Nor where its gradient is 0: of x ** 1.44 it would be infinite."""
+    x = Value(1.0)
+    for root in ((x**1.2) ** 1.2, 0.0 * x**1.5, x**1.5 * x):
+        program = compile(root, [x])
+        for rows in ([0.0], [[2.0], [0.0]], [[1.0]] * 100 + [[0.0]]):
+            with pytest.raises(ZeroDivisionError, match=r"0\.0 cannot be raised to a negative"):
+                program.hessian(rows)
+        assert np.isfinite(program.hessian([[2.0], [1e-3]])).all()
 
 
 def test_a_slope_that_does_not_exist_is_an_error_as_in_the_gradient(instruction_set):
