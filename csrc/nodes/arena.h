@@ -261,33 +261,6 @@ static inline mg_status mg_arena_promise(mg_arena *arena, mg_node n_nodes) {
     return MG_OK;
 }
 
-/* Put a sum or a product of two nodes into the arena, which has promised room for it, with one
- * reference already: that of a user to come. */
-static inline mg_node mg_arena_promised(mg_arena *arena, mg_op op, mg_node a, mg_node b,
-                                        double value) {
-    const mg_node node = mg_arena_take(arena);
-    arena->data[node] = value;
-    arena->grad[node] = 0.0;
-    arena->operands[node] = (mg_operands){a, b};
-    arena->meta[node] = (mg_meta){1, (uint8_t)op, 2, 0, 0};
-    arena->aux[node].immediate = 0.0;
-    arena->handle[node] = NULL;
-    return node;
-}
-
-/* Add w * x to a total that is the `first` leaf 0.0 or the last such sum, as Python's sum does:
- * the first term stands before the 0.0. Room for two nodes has been promised. The new total,
- * with one reference; it has taken over that of the old one. */
-static inline mg_node mg_arena_add_product(mg_arena *arena, mg_node total, mg_node w, mg_node x,
-                                           int first) {
-    const double value = arena->data[w] * arena->data[x];
-    mg_arena_use(arena, w);
-    mg_arena_use(arena, x);
-    const mg_node product = mg_arena_promised(arena, MG_MUL, w, x, value);
-    const mg_node a = first ? product : total, b = first ? total : product;
-    return mg_arena_promised(arena, MG_ADD, a, b, arena->data[a] + arena->data[b]);
-}
-
 /* Evaluate a row of the table on the operands' data (b is MG_NO_NODE for one) and put the node
  * into the arena, with no reference yet. MG_NO_NODE and a status, with the arena unchanged, if it
  * has no value or memory is out. */

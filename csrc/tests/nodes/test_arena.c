@@ -1,6 +1,8 @@
 /* Slots, references, pins, and what happens when memory runs out. */
 #include "tests/check.h"
 
+#include "nodes/products.h"
+
 #include <stdlib.h>
 
 static mg_node held(mg_arena *arena, mg_node node) {
@@ -160,8 +162,10 @@ static void promised_nodes_need_no_memory(void) {
             const mg_node cap = arena->cap;
             mg_node total = held(arena, mg_arena_literal(arena, 0.0));
             mg_testing_fail_allocation(1);
-            for (int i = 0; i < N_PRODUCTS; i++)
-                total = mg_arena_add_product(arena, total, w, x, i == 0);
+            mg_operands pairs[N_PRODUCTS / 2];
+            for (int i = 0; i < N_PRODUCTS / 2; i++) pairs[i] = (mg_operands){w, x};
+            total = mg_arena_add_products(arena, total, pairs, N_PRODUCTS / 2, 1);
+            total = mg_arena_add_products(arena, total, pairs, N_PRODUCTS / 2, 0);
             mg_testing_fail_allocation(0);
             CHECK(arena->cap == cap && arena->data[total] == 6.0 * N_PRODUCTS);
             CHECK(arena->n_live == 3 + 2 * N_PRODUCTS && arena->meta[w].refs == 1 + N_PRODUCTS);

@@ -147,8 +147,9 @@ def dot(w, x):
     cdef Py_ssize_t n = len(left)
     if n != len(right):
         raise ValueError(f"w and x of dot must have one length, found {n} and {len(right)}")
-    if n > 0 and multiply_plainly(left, right, n):
-        return plain_dot(left, right, n)
+    cdef Py_ssize_t n_numbers = count_plain_numbers(left, right, n)
+    if n_numbers >= 0:
+        return plain_dot(left, right, n, n_numbers)
     left, right = list(left), list(right)
     try:
         return sum(map(operator.mul, left, right))
@@ -169,25 +170,31 @@ def dot_if_plain(w, x):
     left = w if type(w) is list else list(w)
     right = x if type(x) is list else list(x)
     cdef Py_ssize_t n = len(left)
-    return plain_dot(left, right, n) if n > 0 and multiply_plainly(left, right, n) else None
+    cdef Py_ssize_t n_numbers = count_plain_numbers(left, right, n)
+    return plain_dot(left, right, n, n_numbers) if n_numbers >= 0 else None
 
 
-cdef bint multiply_plainly(list left, list right, Py_ssize_t n) noexcept:
-    cdef Py_ssize_t i
-    for i in range(n):
-        if not multiplies_plainly(list_item(<PyObject *>left, i), list_item(<PyObject *>right, i)):
-            return False
-    return True
-
-
-cdef Py_ssize_t count_numbers(list factors, Py_ssize_t n) except -1:
-    """How many factors become leaves. OverflowError for an int that is no double."""
+cdef Py_ssize_t count_plain_numbers(list left, list right, Py_ssize_t n) except -2:
+    """How many factors become leaves, or -1 where there is no product, or one that is not plain.
+    OverflowError for an int that is no double."""
     cdef Py_ssize_t i, n_numbers = 0
+    cdef PyTypeObject *known = NULL  # a type that was found to calculate plainly
+    cdef PyObject *a
+    cdef PyObject *b
     for i in range(n):
-        n_numbers += plain_number(list_item(<PyObject *>factors, i))
-        if PyLong_CheckExact(list_item(<PyObject *>factors, i)):
-            PyLong_AsDouble(list_item(<PyObject *>factors, i))
-    return n_numbers
+        a = list_item(<PyObject *>left, i)
+        b = list_item(<PyObject *>right, i)
+        if Py_TYPE(a) == known and Py_TYPE(b) == known:
+            continue
+        if not multiplies_plainly(a, b):
+            return -1
+        known = Py_TYPE(b if plain_number(a) else a)
+        n_numbers += plain_number(a) + plain_number(b)
+        if PyLong_CheckExact(a):
+            PyLong_AsDouble(a)
+        if PyLong_CheckExact(b):
+            PyLong_AsDouble(b)
+    return n_numbers if n > 0 else -1
 
 
 cdef inline double plain_double(PyObject *number) noexcept:
@@ -197,15 +204,20 @@ cdef inline double plain_double(PyObject *number) noexcept:
     return <double>PyLong_AsDouble(number)
 
 
-cdef object plain_dot(list left, list right, Py_ssize_t n):
-    cdef Py_ssize_t i
-    cdef PyObject *a
+cdef enum:
+    PAIRS_AT_A_TIME = 64  # that go to C together
+
+
+cdef object plain_dot(list left, list right, Py_ssize_t n, Py_ssize_t n_numbers):
+    cdef Py_ssize_t i, n_pairs = 0
+    cdef PyObject *a = list_item(<PyObject *>left, 0)
     cdef PyObject *b
     cdef PyObject *handle
-    cdef mg_node total, other
+    cdef mg_node total
+    cdef mg_operands pairs[PAIRS_AT_A_TIME]
+    cdef bint is_first = True
     # A leaf for each number, a product and a sum for each pair, and the 0.0.
-    cdef Py_ssize_t n_nodes = count_numbers(left, n) + count_numbers(right, n) + 2 * n + 1
-    a = list_item(<PyObject *>left, 0)
+    cdef Py_ssize_t n_nodes = n_numbers + 2 * n + 1
     handle = handle_new(kind_of(list_item(<PyObject *>right, 0) if plain_number(a) else a))
     if n_nodes > MG_NO_NODE or mg_arena_promise(&arena, <mg_node>n_nodes) != MG_OK:
         return value_of_sum(handle, MG_NO_NODE)
@@ -214,12 +226,17 @@ cdef object plain_dot(list left, list right, Py_ssize_t n):
     for i in range(n):
         a = list_item(<PyObject *>left, i)
         b = list_item(<PyObject *>right, i)
-        if plain_number(a):
+        if n_numbers > 0 and plain_number(a):
             a, b = b, a
-        if plain_number(b):
-            other = mg_arena_literal(&arena, plain_double(b))
+        pairs[n_pairs].a = node_of(a)
+        if n_numbers > 0 and plain_number(b):
+            pairs[n_pairs].b = mg_arena_literal(&arena, plain_double(b))
         else:
-            other = node_of(b)
-        total = mg_arena_add_product(&arena, total, node_of(a), other, i == 0)
+            pairs[n_pairs].b = node_of(b)
+        n_pairs += 1
+        if n_pairs == PAIRS_AT_A_TIME or i == n - 1:
+            total = mg_arena_add_products(&arena, total, pairs, <mg_node>n_pairs, is_first)
+            is_first = False
+            n_pairs = 0
     arena.meta[total].refs = 0
     return value_of_sum(handle, total)

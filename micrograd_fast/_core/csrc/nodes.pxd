@@ -88,7 +88,6 @@ cdef extern from "nodes/arena.h":
     mg_node *mg_extra_operands(mg_extra *extra)
     mg_status mg_arena_reserve(mg_arena *arena, mg_node n_nodes)
     mg_status mg_arena_promise(mg_arena *arena, mg_node n_nodes)
-    mg_node mg_arena_add_product(mg_arena *arena, mg_node total, mg_node w, mg_node x, int first)
     mg_node mg_arena_leaf(mg_arena *arena, double data)
     mg_node mg_arena_literal(mg_arena *arena, double data)
     mg_node mg_arena_node(mg_arena *arena, mg_op op, mg_node a, mg_node b, double k, double value)
@@ -102,6 +101,11 @@ cdef extern from "nodes/arena.h":
     uint32_t mg_node_operands(mg_arena *arena, mg_node node, const mg_node **operands)
     void mg_node_immediates(mg_arena *arena, mg_node node, double *k, double *h)
     size_t mg_arena_node_bytes()
+
+
+cdef extern from "nodes/products.h":
+    mg_node mg_arena_add_products(mg_arena *arena, mg_node total, const mg_operands *pairs,
+                                  mg_node n_pairs, int first)
 
 
 cdef extern from "nodes/take.h":
