@@ -43,6 +43,9 @@ __all__ = [
 
 # The least probability by default: no logarithm is below -100, PyTorch's bound.
 _LEAST = math.exp(-100.0)
+# The steepest line on which a logarithm goes on below the least probability: so flat that the
+# logarithm of 0 is still -100 to the bit, and a slope that single precision holds, too.
+_STEEPEST = 1e28
 
 # Targets are numbers, lists or arrays of any library.
 
@@ -83,17 +86,18 @@ def binary_cross_entropy(
 ) -> _Loss:
     """Measure how probable the targets are, given the probability of a 1 for each.
 
-    The term for probability p and target t is ``-(t * log(p) + (1 - t) * log(1 - p))``, where what
-    is below `eps` counts as `eps`: without it, no term is above 100. There is a slope down to
-    there, so that a model that is most wrong learns most; `binary_cross_entropy_with_logits` has
-    one everywhere.
+    The term for probability p and target t is ``-(t * log(p) + (1 - t) * log(1 - p))``. Below
+    `eps`, each logarithm goes on as its tangent there (where that is steeper than 1e28, as a line
+    of slope 1e28), so that a model that is most wrong learns most, be its probability 0. By
+    default, no term is above 100, as in PyTorch. Where a sigmoid has rounded to 1, it has no slope
+    itself: `binary_cross_entropy_with_logits` has one everywhere.
 
     Parameters
     ----------
     probabilities : list of Value, or of such lists
     targets : list of float from 0 to 1, one for each, in rows as the probabilities are
     reduction : {"mean", "sum", "none"}, optional
-    eps : float, optional
+    eps : float above 0, optional
 
     Returns
     -------
@@ -105,7 +109,7 @@ def binary_cross_entropy(
     TypeError
         If a list or str is in the place of a number.
     ValueError
-        If the lengths differ, there are none, a probability or target is not from 0 to 1, or the
+        If the lengths differ, there are none, `eps` is not above 0 and below 1, a probability or target is not from 0 to 1, or the
         reduction is unknown.
 
     Examples
@@ -524,6 +528,13 @@ def _check_probabilities(probabilities: list[Value]) -> None:
 # Few programs use more than one bound.
 @functools.lru_cache(maxsize=8, typed=True)
 def _binary_cross_entropy(eps: float) -> _core.Formula:
+    if not 0.0 < eps < 1.0:
+        raise ValueError(f"eps must be a number above 0 and below 1, found {eps!r}")
+    slope = min(1.0 / eps, _STEEPEST)
+
+    def log(probability: Value) -> Value:
+        return probability.clip(eps, None).log() - (eps - probability).relu() * slope
+
     @functools.partial(
         _core.Formula,
         example=(Value(0.5), 1.0),
@@ -532,8 +543,7 @@ def _binary_cross_entropy(eps: float) -> _core.Formula:
         largest=1.0,
     )
     def formula(probability: Value, target: float) -> Value:
-        likely, unlikely = probability.clip(eps, None), (1.0 - probability).clip(eps, None)
-        return -(target * likely.log() + (1.0 - target) * unlikely.log())
+        return -(target * log(probability) + (1.0 - target) * log(1.0 - probability))
 
     return formula
 

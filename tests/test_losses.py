@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from support import trace
 
 from micrograd_fast import MLP, Value, _core, jit, losses, reference
+from micrograd_fast import compile as freeze
 
 SEED = 30
 
@@ -182,8 +183,45 @@ def test_terms_of_binary_cross_entropy_have_pytorchs_bound():
             torch.tensor(float(target), dtype=torch.float64),
         )
         assert loss.data == pytest.approx(wanted.item(), rel=1e-15) == pytest.approx(100.0)
-    p = Value(1e-9)
-    assert losses.binary_cross_entropy(p, 1, eps=1e-7).data == pytest.approx(-math.log(1e-7))
+
+
+@pytest.mark.parametrize("kind", [Value, reference.Value])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+def test_a_probability_of_exactly_0_or_1_has_a_slope_where_it_is_wrong(kind, reduction):
+    for probability, target, sign in ((0.0, 1, -1), (1e-50, 1, -1), (1.0, 0, 1)):
+        for eps in ({}, {"eps": 1e-7}):
+            p = kind(probability)
+            loss = losses.binary_cross_entropy([p], [target], reduction=reduction, **eps)
+            (loss[0] if reduction == "none" else loss).backward()
+            assert p.grad * sign == pytest.approx(1e7 if eps else 1e28, rel=1e-12)
+        right = kind(probability)
+        losses.binary_cross_entropy([right], [1 - target]).backward()
+        assert right.grad == pytest.approx(-sign, rel=1e-12)
+
+
+def test_below_eps_the_logarithm_goes_on_as_its_tangent():
+    for p in (0.0, 1e-9, 5e-8, 1e-7):
+        tangent = math.log(1e-7) + (p - 1e-7) / 1e-7
+        found = losses.binary_cross_entropy(Value(p), 1, eps=1e-7).data
+        assert found == pytest.approx(-tangent, rel=1e-12)
+    at_the_kink = Value(1e-7)
+    losses.binary_cross_entropy(at_the_kink, 1, eps=1e-7).backward()
+    assert at_the_kink.grad == pytest.approx(-1e7, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_program_has_the_slope_of_a_probability_of_0_too(dtype):
+    p = Value(0.5)
+    program = freeze(losses.binary_cross_entropy([p], [1]), [p], dtype=dtype, fast=dtype == "float32")
+    values, gradients = program.value_and_grad([[0.0], [0.25], [1.0]])
+    assert values == pytest.approx([100.0, -math.log(0.25), 0.0], rel=1e-6)
+    assert [row[0] for row in gradients] == pytest.approx([-1e28, -4.0, -1.0], rel=1e-6)
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-7, 1.0, math.nan])
+def test_an_eps_that_is_no_small_number_is_refused(eps):
+    with pytest.raises(ValueError, match=r"eps must be a number above 0 and below 1, found"):
+        losses.binary_cross_entropy([Value(0.5)], [1], eps=eps)
 
 
 @pytest.mark.parametrize("number", [5.0, 1.0000001, -0.5, math.nan, math.inf])
