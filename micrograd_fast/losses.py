@@ -109,8 +109,8 @@ def binary_cross_entropy(
     TypeError
         If a list or str is in the place of a number.
     ValueError
-        If the lengths differ, there are none, `eps` is not above 0 and below 1, a probability or target is not from 0 to 1, or the
-        reduction is unknown.
+        If the lengths differ, there are none, `eps` is not above 0 and below 1, a probability or
+        target is not from 0 to 1, or the reduction is unknown.
 
     Examples
     --------

@@ -212,7 +212,9 @@ def test_below_eps_the_logarithm_goes_on_as_its_tangent():
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_program_has_the_slope_of_a_probability_of_0_too(dtype):
     p = Value(0.5)
-    program = freeze(losses.binary_cross_entropy([p], [1]), [p], dtype=dtype, fast=dtype == "float32")
+    program = freeze(
+        losses.binary_cross_entropy([p], [1]), [p], dtype=dtype, fast=dtype == "float32"
+    )
     values, gradients = program.value_and_grad([[0.0], [0.25], [1.0]])
     assert values == pytest.approx([100.0, -math.log(0.25), 0.0], rel=1e-6)
     assert [row[0] for row in gradients] == pytest.approx([-1e28, -4.0, -1.0], rel=1e-6)

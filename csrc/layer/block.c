@@ -88,8 +88,8 @@ static int is_parameter_of(const mg_arena *arena, mg_node node, const mg_layer_b
 /* Handles of pinned parameters, which must outlive the calls */
 
 static void hold_handle(mg_arena *arena, mg_node node) {
-    if (!(arena->meta[node].flags & MG_PINNED) || arena->meta[node].held) return;
-    arena->meta[node].held = 1;
+    if (!(arena->meta[node].flags & MG_PINNED) || (arena->meta[node].marks & MG_HELD)) return;
+    arena->meta[node].marks |= MG_HELD;
     arena->handle_acquire(arena->handle[node]);
 }
 
@@ -105,8 +105,8 @@ void **mg_let_go_of_handles(mg_arena *arena, const mg_layer_block *block, uint32
     void **handles = mg_realloc(NULL, block->n_pinned * sizeof *handles);
     if (!handles) return NULL;
     for (mg_node node = block->base; node < block->base + span_length(block); node++) {
-        if (!is_parameter_of(arena, node, block) || !arena->meta[node].held) continue;
-        arena->meta[node].held = 0;
+        if (!is_parameter_of(arena, node, block) || !(arena->meta[node].marks & MG_HELD)) continue;
+        arena->meta[node].marks &= (uint8_t)~MG_HELD;
         handles[(*n)++] = arena->handle[node];
     }
     return handles;

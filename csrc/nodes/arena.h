@@ -36,6 +36,12 @@ enum {
     MG_ASSIGNED = 128,  /* a computed node whose data was assigned: its operands do not give it */
 };
 
+/* In mg_meta.marks. */
+enum {
+    MG_HELD = 1,   /* a pinned parameter whose handle its block holds, see layer/block.h */
+    MG_FROZEN = 2, /* a computed node that a program was made of */
+};
+
 typedef struct {
     mg_node a, b;
 } mg_operands;
@@ -45,7 +51,7 @@ typedef struct {
     uint8_t op;    /* mg_op */
     uint8_t arity; /* 0, 1, 2, MG_NARY or MG_FUSED */
     uint8_t flags;
-    uint8_t held; /* a pinned parameter whose handle its block holds, see layer/block.h */
+    uint8_t marks;
 } mg_meta;
 
 /* What does not fit a fixed row: operands beyond two, immediates beyond one. The operand list

@@ -190,6 +190,13 @@ static mg_status record_known(recorder *r, const mg_known_leaves *known) {
     return st;
 }
 
+/* So that who assigns data of such a node can be told that programs compute it. */
+static void mark_as_frozen(const recorder *r, mg_node n_nodes) {
+    for (mg_node node = 0; node < n_nodes; node++)
+        if (r->place[node] != 0 && r->arena->meta[node].op != MG_LEAF)
+            r->arena->meta[node].marks |= MG_FROZEN;
+}
+
 static mg_status record(recorder *r, const mg_node *roots, uint32_t n_roots,
                         const mg_known_leaves *known, mg_order *order) {
     mg_tape *tape = r->tape;
@@ -220,6 +227,7 @@ mg_status mg_tape_record(mg_arena *arena, const mg_node *roots, uint32_t n_roots
         st = MG_NO_MEMORY;
     else
         st = record(&r, roots, n_roots, known, &order);
+    if (st == MG_OK && refused->refusal == MG_FREEZABLE) mark_as_frozen(&r, arena->top);
     mg_free(r.place);
     mg_order_free(&order);
     if (st != MG_OK || refused->refusal != MG_FREEZABLE) {

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -122,6 +123,60 @@ def test_a_computed_value_that_was_assigned_data_is_not_frozen(make):
         compile(node + x, [x])
     with pytest.raises(ValueError, match="assigned after it had been computed"):
         jit(lambda x: node * x)(2.0)
+
+
+def fast_way(node):
+    node.data = 100.0
+
+
+def by_slot(node):
+    Value.data.__set__(node, 100.0)
+
+
+ASSIGNED_LATER = "a program was made of the Value whose data is assigned"
+
+
+@pytest.mark.parametrize("assign", [fast_way, by_slot])
+@pytest.mark.parametrize(
+    "make", [lambda w: w * 2.0, lambda w: MLP(1, [1])([w]), lambda w: w.exp()]
+)
+def test_data_assigned_to_a_computed_value_of_a_program_is_warned_of(make, assign):
+    w = Value(1.5)
+    node = make(w)
+    program = compile(node * 3.0, [w])
+    before = program([1.5])
+    with pytest.warns(RuntimeWarning, match=ASSIGNED_LATER) as caught:
+        assign(node)
+    assert caught[0].filename == __file__
+    assert node.data == 100.0
+    assert program([1.5]) == before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match=ASSIGNED_LATER):
+            node.data = 7.0
+        w.data = 2.0  # a leaf
+    assert node.data == 100.0
+
+
+def test_a_graph_without_a_program_has_no_warning():
+    node = Value(1.5) * 2.0
+    x = Value(1.0)
+    with pytest.raises(ValueError, match="not a leaf"):
+        compile(node * x, [node])
+    node.data = 1.0
+    copied = copy.deepcopy(compile(Value(1.5) * x, [x]))
+    assert copied([2.0]) == 3.0
+
+
+def test_an_assignment_may_free_the_graph_while_it_is_warned_of():
+    """What is done at the warning happens before the assignment."""
+    held = [Value(1.5) * 2.0]
+    compile(held[0] + 1.0, [])
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda *_: (held.clear(), [Value(k) * 1.0 for k in range(1000)])
+        warnings.simplefilter("always")
+        held[0].data = 5.0
+    assert held == []
 
 
 def test_the_graph_goes_on_with_data_that_was_assigned():

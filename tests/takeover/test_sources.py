@@ -9,6 +9,7 @@ import pytest
 from support import bits
 
 from micrograd_fast import Value, _core
+from micrograd_fast import compile as freeze
 from micrograd_fast.takeover import sources
 
 Twin = _core.make_twin("Twin", {"__module__": __name__})
@@ -228,6 +229,16 @@ def test_the_engine_does_all_but_the_last():
         _core.ElementLoop(0, [(1, 64, 0, 0)])
     with pytest.raises(ValueError, match="no instruction is 99"):
         _core.ElementLoop(0, [(99, 0, 0, 0)])
+
+
+def test_an_assignment_that_is_warned_of_is_left_to_python():
+    params = [Twin(1.0), Twin(2.0) * 3.0, Twin(4.0)]
+    freeze(params[1] * 2.0, [])
+    code = sources.compiled("for p in params:\n    p.data -= 0.5\n    p.grad = 1.0", "a program")
+    with pytest.warns(RuntimeWarning, match="a program was made of the Value") as caught:
+        exec(code, {"params": params})
+    assert [(w.filename, w.lineno) for w in caught] == [("a program", 2)]
+    assert [p.data for p in params] == [0.5, 5.5, 3.5]
 
 
 def test_arithmetic_at_random_has_pythons_bits():

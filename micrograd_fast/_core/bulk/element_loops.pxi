@@ -147,6 +147,8 @@ cdef class ElementLoop:
         if not is_plain_type(Py_TYPE(element)) or not goes_directly(element):
             return False
         node = node_of(element)
+        if arena.meta[node].marks & MG_FROZEN:
+            return False  # an assignment is warned of, which runs Python
         for k in range(self.n_lists):
             if i >= len(<list>columns[k]) or not PyFloat_CheckExact(list_item(columns[k], i)):
                 return False

@@ -21,6 +21,7 @@ cdef extern from "nodes/arena.h":
         MG_PARAMETER
         MG_LITERAL
         MG_ASSIGNED
+        MG_FROZEN
 
     ctypedef struct mg_operands:
         mg_node a
@@ -31,6 +32,7 @@ cdef extern from "nodes/arena.h":
         uint8_t op
         uint8_t arity
         uint8_t flags
+        uint8_t marks
 
     ctypedef struct mg_extra:
         uint32_t n_operands

@@ -5,6 +5,7 @@ cdef extern from "Python.h":
     enum:
         Py_EQ
         Py_NE
+    int PyErr_WarnEx(object category, const char *message, Py_ssize_t stack_level) except -1
     int generic_setattr "PyObject_GenericSetAttr"(PyObject *, PyObject *, PyObject *) except -1
     PyObject *generic_dict "PyObject_GenericGetDict"(PyObject *, void *) except NULL
 
@@ -40,12 +41,26 @@ cdef PyObject *get_data(PyObject *self, void *closure) except NULL:
     return new_float(arena.data[node_of(self)])
 
 
+cdef inline int warn_of_programs(PyObject *self) except -1:
+    """To be called before the data of a Value is assigned. Python may run."""
+    if arena.meta[node_of(self)].marks & MG_FROZEN:
+        PyErr_WarnEx(
+            RuntimeWarning,
+            b"a program was made of the Value whose data is assigned: it was computed, and the"
+            b" program computes it again in every call, whatever is assigned to it. What a program"
+            b" is to see is assigned to its parameters, or given as an input",
+            1,
+        )
+    return 0
+
+
 cdef int set_data(PyObject *self, PyObject *entry, void *closure) except -1:
     # Reading the number can run code that moves the columns, so it comes first.
     cdef double number = 0.0
     assign_number(entry, &number, "data")
     if innermost_watch is not None:
         note_look(self, "assignment", NULL)
+    warn_of_programs(self)
     note_data_write(node_of(self))
     arena.data[node_of(self)] = number
     return 0
@@ -246,6 +261,7 @@ cdef int value_setattro(PyObject *self, PyObject *name, PyObject *entry) except 
     cdef double number
     if name == <PyObject *>DATA and entry != NULL and goes_directly(self):
         number = require_number(<object>entry, DATA)
+        warn_of_programs(self)
         note_data_write(node_of(self))
         arena.data[node_of(self)] = number
         return 0
