@@ -127,7 +127,7 @@ def test_a_folder_that_cannot_be_made_is_reported(tmp_path):
     ("arguments", "message"),
     [
         (["--steps", "0"], "must be a number from 1 on, found 0"),
-        (["--steps", "some"], "invalid positive value: 'some'"),
+        (["--steps", "some"], "wanted a whole number, found 'some'"),
         (["--points", "-1"], "must be a number from 1 on, found -1"),
         (["--reference-steps", "-1"], "must be a number from 0 on, found -1"),
         (["--seed", "-5"], "must be a number from 0 on, found -5"),

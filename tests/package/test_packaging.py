@@ -148,6 +148,9 @@ PYTHON_LAYERS = [
     {"takeover.script", "takeover"},
     {"__init__"},
     {"demo"},
+    {"commands.options"},
+    {"commands.demo", "commands.run", "commands.info"},
+    {"commands"},
     {"__main__"},
 ]
 
