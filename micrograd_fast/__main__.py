@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Every command, and the module that describes it.
 COMMANDS = {
     "demo": "micrograd_fast.commands.demo",
+    "train": "micrograd_fast.commands.train",
+    "predict": "micrograd_fast.commands.predict",
     "run": "micrograd_fast.commands.run",
     "info": "micrograd_fast.commands.info",
 }
