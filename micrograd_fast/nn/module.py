@@ -5,6 +5,7 @@ from __future__ import annotations
 from .._core import fused_rows
 from .._state import assign, check_arrays, named_arrays, to_arrays
 from ..engine import Value
+from ._html import table_of
 
 # True for type checkers only: at run time, typing is not worth its time to load.
 TYPE_CHECKING = False
@@ -57,6 +58,14 @@ class Module:
             Empty, unless a subclass says otherwise.
         """
         return []
+
+    def _repr_html_(self) -> str | None:
+        """Describe the module for a notebook; None, for its text, where that cannot be done."""
+        # Whatever a subclass's methods raise, showing it must not.
+        try:
+            return table_of(self)
+        except Exception:
+            return None
 
     def named_parameters(self) -> Iterator[tuple[str, Value]]:
         """Go through the parameters with their names.

@@ -128,7 +128,7 @@ C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
     {"_core", "_version", "_layout"},
     {"engine", "_watched"},
-    {"_state", "optim._options", "_sparse"},
+    {"_state", "optim._options", "_sparse", "nn._html"},
     {"optim.lr_scheduler", "optim.optimizer", "optim.clip_grad"},
     {"optim.sgd", "optim.adam", "optim.rmsprop", "optim.adagrad"},
     {"nn._arguments", "nn.module"},
