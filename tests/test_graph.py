@@ -3,6 +3,7 @@
 import html
 import importlib.util
 import io
+import math
 import os
 import random
 import re
@@ -13,7 +14,14 @@ import graphviz
 import pytest
 from support import picture
 
-from micrograd_fast.graph import draw_dot, draw_graph, print_graph, topological_sort, trace
+from micrograd_fast.graph import (
+    draw_dot,
+    draw_graph,
+    parameter_names,
+    print_graph,
+    topological_sort,
+    trace,
+)
 
 
 def random_graph(engine, seed, n_nodes=60):
@@ -312,7 +320,11 @@ FUNCTIONS = [topological_sort, trace, print_graph, draw_graph, draw_dot]
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("thing", [1.0, "x", None, [1.0], object()])
 def test_what_is_not_a_node_is_refused_by_name(function, thing):
-    with pytest.raises(TypeError, match=rf"^root must be a Value, found {type(thing).__name__}$"):
+    if isinstance(thing, list) and function not in (topological_sort, trace):
+        name, found = r"root\[0\]", "float"  # these take several
+    else:
+        name, found = "root", type(thing).__name__
+    with pytest.raises(TypeError, match=rf"^{name} must be a Value, found {found}$"):
         function(thing)
 
 
@@ -373,7 +385,7 @@ def test_a_deep_chain_is_sorted_traced_and_drawn(engine):
     assert (len(nodes), len(edges)) == (20_000, 19_999)
     assert len(draw_graph(root).splitlines()) == 20_000
     assert len(arrows(draw_graph(root, format="dot"))) == 2 * 19_999
-    assert len(arrows(draw_dot(root).source)) == 2 * 19_999
+    assert len(arrows(draw_dot(root, max_nodes=None).source)) == 2 * 19_999
 
 
 @pytest.mark.slow
@@ -382,3 +394,190 @@ def test_a_chain_of_a_million_nodes_is_sorted_and_listed(compiled):
     root = chain(compiled, 1_000_000)
     assert len(topological_sort(root)) == 1_000_000
     assert draw_graph(root).count("\n") == 999_999
+
+
+def network(engine, widths=(4, 4, 1), n_inputs=3, label_inputs=True):
+    random.seed(1)
+    model = engine.nn.MLP(n_inputs, list(widths), activation="tanh")
+    x = [engine.Value(0.5 + i, label=f"x{i}" if label_inputs else "") for i in range(n_inputs)]
+    return model, x, model(x)
+
+
+def boxes(source):
+    """The fields of each box."""
+    found = re.findall(r'^\s*(\w+) \[label="((?:[^"\\\n]|\\.)*)" shape=record', source, re.M)
+    return {name: record_fields(label.replace('\\"', '"')) for name, label in found}
+
+
+class TestFolding:
+    def test_draws_each_neuron_as_one_box_with_arrows_from_its_inputs(self, engine):
+        model, _x, out = network(engine)
+        source = draw_graph(out, format="dot", fold="neurons", model=model)
+        shown = boxes(source)
+        captions = [fields[0] for fields in shown.values()]
+        assert captions[:3] == ["x0", "x1", "x2"] or set(captions) >= {"x0", "x1", "x2"}
+        assert len(shown) == 3 + 4 + 4 + 1
+        by_caption = {fields[0]: (name, fields) for name, fields in shown.items()}
+        name, fields = by_caption["layer 1, neuron 2"]
+        hidden = [n for n in topological_sort(out) if n._op == "tanh"]
+        assert fields[1] == "tanh(w·x + b), 4 inputs"
+        assert f"data {hidden[6].data:.4f}" in {f[2] for f in shown.values() if len(f) == 4}
+        assert by_caption["layer 2, neuron 0"][1][1] == "w·x + b, 4 inputs"
+        into = [tail for tail, head in arrows(source) if head == name]
+        assert sorted(into) == sorted(by_caption[f"layer 0, neuron {i}"][0] for i in range(4))
+        assert len(arrows(source)) == 3 * 4 + 4 * 4 + 4
+
+    def test_draws_each_layer_as_one_box(self, engine):
+        model, _x, out = network(engine)
+        source = draw_graph(out, format="dot", fold="layers", model=model)
+        shown = boxes(source)
+        texts = [fields[:2] for fields in shown.values() if len(fields) == 4]
+        assert texts == [
+            ["layer 0", "4 neurons of 3 inputs, tanh"],
+            ["layer 1", "4 neurons of 4 inputs, tanh"],
+            ["layer 2, neuron 0", "w·x + b, 4 inputs"],
+        ]
+        assert len(arrows(source)) == 3 + 1 + 1
+
+    def test_unfolds_what_is_asked_for(self, engine):
+        model, _x, out = network(engine)
+        whole = draw_graph(out, format="dot", model=model)
+        hidden = next(n for n in topological_sort(out) if n._op == "tanh")
+        for wanted in ("layer 0, neuron 0", hidden):
+            source = draw_graph(out, format="dot", fold="layers", unfold=[wanted], model=model)
+            texts = [fields[0] for fields in boxes(source).values()]
+            opened = [text for text in texts if text.startswith("layer 0, neuron")]
+            if wanted is not hidden:
+                assert "layer 0, neuron 0, w[2]" in texts
+                assert "layer 0, neuron 0" not in texts
+            assert len([text for text in opened if ", w[" in text]) == 3
+            assert "layer 1" in texts
+            assert set(labels(source)) < set(labels(whole))
+        source = draw_graph(out, format="dot", fold="layers", unfold="layer 0", model=model)
+        texts = [fields[0] for fields in boxes(source).values()]
+        assert {f"layer 0, neuron {i}" for i in range(4)} | {"layer 1"} <= set(texts)
+
+    @pytest.mark.parametrize("wanted", ["layer 9", "n3"])
+    def test_refuses_to_unfold_what_is_not_there(self, engine, wanted):
+        _, x, out = network(engine)
+        with pytest.raises(ValueError, match=rf"unfold must have captions .*, found '{wanted}'"):
+            draw_dot(out, fold="layers", unfold=[wanted])
+        with pytest.raises(ValueError, match=r"unfold must have .*, found Value"):
+            draw_dot(out, fold="layers", unfold=[x[0]])
+
+    def test_folds_as_little_as_the_limit_allows(self, engine):
+        _, _, out = network(engine)
+        n_nodes = len(topological_sort(out))
+        drawn = [len(boxes(draw_dot(out, max_nodes=limit).source)) for limit in (n_nodes, 12, 6)]
+        assert drawn == [n_nodes, 12, 6]
+        with pytest.raises(ValueError, match=rf"at least 6 .*, found 5: it has {n_nodes} nodes"):
+            draw_dot(out, max_nodes=5)
+        with pytest.raises(ValueError, match=rf"at least {n_nodes} .*, found 12: it has"):
+            draw_dot(out, max_nodes=12, fold="none")
+
+    def test_finds_neurons_that_were_written_out_and_sums_of_products(self, engine):
+        u = [engine.Value(float(i + 1)) for i in range(3)]
+        v = [engine.Value(2.0) * w for w in u]
+        root = sum(a * b for a, b in zip(u, v)).relu() * engine.sum(a * b for a, b in zip(v, v))
+        texts = [fields[1] for fields in boxes(draw_graph(root, "dot", fold="neurons")).values()]
+        assert "sum of 3 products" in texts
+
+    def test_weights_that_something_else_uses_stay_to_be_seen(self, engine):
+        model, _, out = network(engine, widths=(2, 1))
+        penalty = engine.sum(p * p for p in model.parameters())
+        source = draw_graph(out + penalty, "dot", fold="neurons", model=model)
+        texts = [fields[0] for fields in boxes(source).values()]
+        assert "layer 0, neuron 1, w[2]" in texts
+        assert "layer 0, neuron 1" in texts
+
+    def test_only_the_outputs_of_a_folded_neuron_leave_its_box(self, engine):
+        """Every arrow joins boxes or operations that are there, and the graph stays one."""
+        for seed in range(10):
+            root = random_graph(engine, seed)
+            for fold in ("neurons", "layers"):
+                source = draw_graph(root, "dot", fold=fold)
+                names = set(labels(source))
+                assert {end for arrow in arrows(source) for end in arrow} <= names
+                heads = {tail for tail, _ in arrows(source)}
+                assert len(set(boxes(source)) - heads) == 1
+
+
+class TestSeveralRoots:
+    def test_are_drawn_together_with_what_they_share_once(self, engine):
+        a = engine.Value(2.0, label="a")
+        one, other = a.exp(), a * 3.0
+        shown = boxes(draw_graph([one, other], "dot"))
+        assert [fields[0] for fields in shown.values()].count("a") == 1
+        assert len(shown) == 4
+        assert len(draw_graph((one, other)).splitlines()) == 4
+        assert len(boxes(draw_dot([one, other, a]).source)) == 4
+
+    def test_must_be_at_least_one(self):
+        with pytest.raises(ValueError, match="a list of at least one, found none"):
+            draw_dot([])
+
+
+class TestGradientColors:
+    def test_are_red_above_0_blue_below_and_grey_for_nan(self, engine):
+        a, b, c, d = (engine.Value(float(i)) for i in range(4))
+        root = a * b + c * d
+        a.grad, b.grad, c.grad, d.grad = 4.0, -1.0, math.nan, -math.inf
+        source = draw_graph(root, "dot", gradients=True)
+        colors = dict(re.findall(r'^\s*(n\d+) .*fillcolor="(#\w{6})"', source, re.M))
+        names = {node: f"n{i}" for i, node in enumerate(topological_sort(root))}
+        assert colors[names[a]] == "#f79078"
+        assert colors[names[b]] == "#b5d6f8"
+        assert colors[names[c]] == "#c8c8c8"
+        assert colors[names[d]] == "#6baef0"
+        assert colors[names[root]] == "#ffffff"
+
+    def test_are_white_where_nothing_has_a_gradient(self, engine):
+        source = draw_graph(engine.Value(1.0).exp(), "dot", gradients=True)
+        assert source.count("#ffffff") == 2
+
+
+class TestParameterNames:
+    def test_say_where_a_parameter_stands(self, engine):
+        model, _, out = network(engine)
+        names = parameter_names(model)
+        assert names[model.layers[1].neurons[3].w[2]] == "layer 1, neuron 3, w[2]"
+        assert names[model.layers[2].neurons[0].b] == "layer 2, neuron 0, b"
+        assert set(names) == set(model.parameters())
+        assert "label 'layer 1, neuron 3, w[2]'" in draw_graph(out, model=model)
+
+    def test_go_through_dicts_lists_and_what_holds_itself(self, engine):
+        class Model:
+            def __init__(self):
+                self.table = {"wte": [[engine.Value(1.0)], [engine.Value(2.0)]]}
+                self.itself = [self]
+                self.number = 3
+
+            def parameters(self):
+                return []
+
+        model = Model()
+        assert list(parameter_names(model).values()) == [
+            "table['wte'][0][0]",
+            "table['wte'][1][0]",
+        ]
+        assert list(parameter_names({"a": engine.Value(1.0)}).values()) == ["a"]
+
+    def test_give_way_to_labels(self, engine):
+        model, _, out = network(engine)
+        model.layers[0].neurons[0].b.label = "first {bias}"
+        texts = [fields[0] for fields in boxes(draw_graph(out, "dot", model=model)).values()]
+        assert "first {bias}" in texts
+        assert "layer 0, neuron 0, b" not in texts
+
+
+@pytest.mark.parametrize("max_nodes", [0, -1, 2.5, "many"])
+def test_a_limit_that_is_no_number_of_nodes_is_refused(engine, max_nodes):
+    with pytest.raises(ValueError, match="max_nodes must be a whole number from 1 on, or None"):
+        draw_dot(engine.Value(1.0), max_nodes=max_nodes)
+
+
+def test_an_unknown_way_to_fold_is_refused(engine):
+    with pytest.raises(
+        ValueError, match='fold must be "auto", "none", .*, found "all"'.replace('"all"', "'all'")
+    ):
+        draw_dot(engine.Value(1.0), fold="all")

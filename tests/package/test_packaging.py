@@ -126,7 +126,7 @@ def test_the_version_is_the_installed_one():
 
 C_FOLDERS = ["base", "ops", "loops", "nodes", "layer", "graph", "program"]
 PYTHON_LAYERS = [
-    {"_core", "_version", "_layout"},
+    {"_core", "_version"},
     {"engine", "_watched"},
     {"_state", "optim._options", "_sparse", "nn._html"},
     {"optim.lr_scheduler", "optim.optimizer", "optim.clip_grad"},
@@ -139,6 +139,10 @@ PYTHON_LAYERS = [
     {"io", "conditions", "custom", "losses", "optim", "data", "program", "config", "_nests"},
     {"_traces", "vectors"},
     {"tracing", "checking"},
+    {"graph.order", "graph.names", "graph.layout"},
+    {"graph.folding"},
+    {"graph.picture"},
+    {"graph.drawing"},
     {"graph", "reference", "reference.engine", "reference.nn"},
     {"takeover.shape", "takeover.idioms", "takeover.element_loops"},
     {"takeover.trial", "takeover.sources"},
