@@ -238,8 +238,11 @@ def _draw_points(
     for k, (color, name) in enumerate(zip(colors, names, strict=True)):
         of_class = points[classes == k]
         if len(of_class):
-            edge = {"edgecolors": "black", "linewidths": 0.6 if size > 10 else 0.2}
-            drawn.scatter(*of_class.T, color=color, s=size, label=name, **edge)
+            xs, ys = of_class.T
+            width = 0.6 if size > 10 else 0.2
+            drawn.scatter(
+                xs, ys, color=color, s=size, label=name, edgecolors="black", linewidths=width
+            )
     if len(names) <= _MOST_IN_LEGEND:
         handles, labels = drawn.get_legend_handles_labels()
         # Names are text as they are: a dollar sign begins no formula.
