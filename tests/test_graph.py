@@ -415,7 +415,7 @@ class TestFolding:
         source = draw_graph(out, format="dot", fold="neurons", model=model)
         shown = boxes(source)
         captions = [fields[0] for fields in shown.values()]
-        assert captions[:3] == ["x0", "x1", "x2"] or set(captions) >= {"x0", "x1", "x2"}
+        assert set(captions) >= {"x0", "x1", "x2"}
         assert len(shown) == 3 + 4 + 4 + 1
         by_caption = {fields[0]: (name, fields) for name, fields in shown.items()}
         name, fields = by_caption["layer 1, neuron 2"]

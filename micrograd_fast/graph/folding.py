@@ -58,10 +58,6 @@ class Neuron:
     activation: str
     caption: str = ""
 
-    def members(self) -> list[Any]:
-        """What is not drawn where the box is: all nodes but the inputs."""
-        return [*self.inside, *self.weights, *([] if self.bias is None else [self.bias])]
-
 
 @dataclass(eq=False)
 class Layer:
